@@ -88,7 +88,7 @@ class Context:
 class Service:
     """A long-running process that a component brings (containerd, etcd, ...).
 
-    The supervisor starts it before the component's `start`, waits until `ready` (a unix socket
+    The supervisor starts it before the component's `open`, waits until `ready` (a unix socket
     path that accepts connections) is there, restarts it with back-off, and stops it in reverse.
     """
 
@@ -99,7 +99,7 @@ class Service:
     ready_timeout: float = 10.0
 
 
-class Component(ABC):  # noqa: B024 - the kinds add the abstract methods
+class Component(ABC):
     """One implementation of a kind. Subclass a kind of `moby_py.kinds`, not this class.
 
     kind:      set by the kind's class
@@ -138,8 +138,8 @@ class Component(ABC):  # noqa: B024 - the kinds add the abstract methods
         """Processes that must run while the platform is up; empty for most components."""
         return ()
 
-    async def start(self) -> None:
-        """Get ready to serve. Idempotent; a failed start leaves nothing behind."""
+    async def open(self) -> None:
+        """Get ready to serve. Idempotent; a failed open leaves nothing behind."""
 
-    async def stop(self) -> None:
-        """Release what `start` took. Idempotent; containers keep running."""
+    async def close(self) -> None:
+        """Release what `open` took. Idempotent; containers keep running."""
