@@ -86,13 +86,12 @@ def platform_group(directory: str, prog: str) -> click.Group:
     """Docker's words for one platform. `ctx.obj` is its directory (a str)."""
     module, _, attribute = PLATFORM_MODULE.partition(":")
     table: dict[str, str] = getattr(import_module(module), attribute)
-    group = LazyGroup(
+    return LazyGroup(
         name=prog,
         table=table,
         context_settings={"help_option_names": ["-h", "--help"], "obj": directory},
         help=f"The container platform in {directory}, in Docker's words.",
     )
-    return group
 
 
 def report(error: MobyError) -> int:
