@@ -209,3 +209,7 @@ class Engine(Component):
     @abstractmethod
     def emit(self, type: str, action: str, actor: str, attributes: Mapping[str, str]) -> Event:
         """Record an event and tell listeners (an API uses it for what it does itself)."""
+
+    async def shutdown(self) -> None:
+        """The platform goes down: stop all running containers at once, each with its own grace,
+        without touching restart policies (`always` and `unless-stopped` run again after `up`)."""

@@ -1,0 +1,48 @@
+"""`moby-py down`: stop a running platform."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(
+    epilog="\b\nExamples:\n  moby-py down out\n"
+    "  moby-py down --keep-containers out   stop the daemon only; `up` adopts what runs"
+)
+@click.argument("directory", default="out", metavar="[OUT]")
+@click.option("--keep-containers", is_flag=True, help="Leave the containers running.")
+@click.option("--state", metavar="DIR", help="As given to `up`.")
+@click.option("--run", "run_", metavar="DIR", help="As given to `up`.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for it to end.")
+def down(directory: str, keep_containers: bool, state: str | None, run_: str | None, timeout: float) -> None:
+    """Stop the platform in OUT: its containers, then its parts, in reverse order."""
+    import os
+    import select
+    import signal
+
+    from moby_py.cli.status import daemon
+    from moby_py.errors import MobyError
+    from moby_py.platform import load
+
+    built = load(directory, state=state, run=run_)
+    record = daemon(built)
+    if record is None:
+        click.echo(f"{built.name} is not up")
+    else:
+        pid = int(record["pid"])
+        handle = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGUSR1 if keep_containers else signal.SIGTERM)
+            ready, _, _ = select.select([handle], [], [], timeout)
+        finally:
+            os.close(handle)
+        if not ready:
+            raise MobyError(
+                f"{built.name} is still stopping after {timeout:g} s - daemon pid {pid}",
+                hint=f"moby-py logs {built.directory}",
+            )
+        click.echo(f"{built.name} is down" + (" (its containers run on)" if keep_containers else ""))
+    if os.geteuid() != 0 and not keep_containers:
+        from moby_py.rootless import leave
+
+        leave(built.run)

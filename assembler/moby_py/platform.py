@@ -1,0 +1,188 @@
+"""A built platform, running: components constructed from OUT/platform.yaml, opened in order,
+closed in reverse.
+
+`load` reads what `build` wrote and constructs nothing; `Platform.open` constructs and opens each
+component with the directories, options, binaries and collaborators that the wiring gives it. One
+that fails to open closes those before it: a failed start leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moby_py.assembled import Assembled
+from moby_py.component import Component, Context, Dirs, PlatformInfo
+from moby_py.directories import run_dir, state_dir
+from moby_py.errors import MobyError, NotFound
+from moby_py.hooks import HookDispatcher
+from moby_py.kinds import KINDS, Api, Engine, ImageStore
+from moby_py.registry import Registry
+from moby_py.supervisor import Supervisor
+
+log = logging.getLogger("moby_py.platform")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A platform directory as read: plain data, nothing imported."""
+
+    directory: Path
+    name: str
+    components: Mapping[str, tuple[Mapping[str, Any], ...]]
+    images: tuple[str, ...]
+    plugins: tuple[str, ...]
+    lock: Mapping[str, Any]
+    state: Path
+    run: Path
+
+    @property
+    def record(self) -> Path:
+        """Written by a running daemon: pid, endpoints, since when."""
+        return self.run / "daemon.json"
+
+    @property
+    def log_file(self) -> Path:
+        return self.state / "daemon.log"
+
+
+def load(directory: str | Path, *, state: str | None = None, run: str | None = None) -> Built:
+    """Read a platform directory. `state` and `run` override the places of its state and run-time
+    files. Raises MobyError when it is not one."""
+    import json
+
+    import yaml
+
+    out = Path(directory).absolute()
+    try:
+        data = yaml.safe_load((out / "platform.yaml").read_text(encoding="utf-8"))
+        lock = json.loads((out / "platform.lock").read_text(encoding="utf-8"))
+        name = data["name"]
+        components = {kind: tuple(items) for kind, items in data["components"].items()}
+    except FileNotFoundError:
+        raise MobyError(
+            f"{directory} is not a platform directory - it has no platform.yaml and platform.lock",
+            hint=f"moby-py build blueprint.yaml -o {directory}",
+        ) from None
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise MobyError(
+            f"{directory} is damaged - {error}", hint="build it again from its blueprint"
+        ) from error
+    return Built(
+        directory=out,
+        name=name,
+        components=components,
+        images=tuple(data.get("images") or ()),
+        plugins=tuple(data.get("plugins") or ()),
+        lock=lock,
+        state=Path(state).absolute() if state else state_dir(name),
+        run=Path(run).absolute() if run else run_dir(name),
+    )
+
+
+class Platform:
+    """Opens, serves and closes one built platform. Use once."""
+
+    def __init__(self, built: Built, *, rootless: bool = False) -> None:
+        self.built = built
+        self.wiring = Assembled()
+        self.rootless = rootless
+        self._opened: list[Component] = []
+        self._supervisor = Supervisor(log)
+        self._hooks: HookDispatcher | None = None
+
+    async def open(self) -> None:
+        """Construct and open every component, in the order of the kinds. Undone when one fails."""
+        registry = Registry(plugin_files=[Path(p) for p in self.built.plugins])
+        classes = {
+            (kind, item["as"]): registry.load(kind, item["use"])
+            for kind in self._order()
+            for item in self.built.components[kind]
+        }
+        self._hooks = HookDispatcher(registry)
+        try:
+            for kind in self._order():
+                for item in self.built.components[kind]:
+                    component = classes[kind, item["as"]](self._context(kind, item, self._hooks))
+                    for service in component.services():
+                        await self._supervisor.start(service)
+                    await component.open()
+                    self._opened.append(component)
+                    self.wiring.add(kind, item["as"], component)
+                    log.debug("opened %s/%s", kind, item["as"])
+        except BaseException:
+            await self.close()
+            raise
+
+    async def ensure_images(self) -> None:
+        """Pull what the blueprint's `images:` names and the store lacks."""
+        from moby_py.reference import parse
+
+        for name in self.built.images:
+            reference = str(parse(name))
+            try:
+                await self.wiring[ImageStore].inspect(reference)
+            except NotFound:
+                log.info("pulling %s, which the blueprint names", reference)
+                await self.wiring[Engine].pull(reference)
+
+    async def stop_containers(self) -> None:
+        """Stop what runs, each with its own grace; restart policies stay as they were."""
+        if self.wiring.all(Engine):
+            await self.wiring[Engine].shutdown()
+
+    async def close(self) -> None:
+        """Close in reverse. A component that fails to close is logged; the others close all the same."""
+        while self._opened:
+            component = self._opened.pop()
+            try:
+                await component.close()
+            except Exception:
+                log.exception("closing %s/%s failed", component.kind, component.context.id)
+        await self._supervisor.stop()
+        if self._hooks:
+            self._hooks.close()
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(api.endpoint for api in self.wiring.all(Api).values())
+
+    def _order(self) -> list[str]:
+        known = [kind for kind in KINDS if kind in self.built.components]
+        extra = [kind for kind in self.built.components if kind not in KINDS]
+        at = known.index("engine") if "engine" in known else len(known)
+        return known[:at] + extra + known[at:]
+
+    def _context(self, kind: str, item: Mapping[str, Any], hooks: HookDispatcher) -> Context:
+        id = item["as"]
+        dirs = Dirs(
+            state=self.built.state / kind / id,
+            run=self.built.run / kind / id,
+            config=self.built.directory / "etc" / kind / id,
+        )
+        for path in (dirs.state, dirs.run):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        binaries = {
+            entry["name"]: Path(entry["path"])
+            for entry in self.built.lock.get("binaries", ())
+            if entry["kind"] == kind and entry["id"] == id
+        }
+        return Context(
+            platform=PlatformInfo(
+                name=self.built.name,
+                directory=self.built.directory,
+                state=self.built.state,
+                run=self.built.run,
+                rootless=self.rootless,
+            ),
+            id=id,
+            options=item.get("with") or {},
+            dirs=dirs,
+            wiring=self.wiring,
+            hooks=hooks,
+            binaries=binaries,
+            log=logging.getLogger(f"moby_py.{kind}.{id}"),
+        )
