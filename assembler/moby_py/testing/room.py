@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from moby_py.component import Component, Context, Dirs, PlatformInfo
 from moby_py.assembled import Assembled
+from moby_py.component import Component, Context, Dirs, PlatformInfo
 
 
 class QuietHooks:

@@ -32,7 +32,8 @@ def test_a_value_comes_back_after_a_restart_and_is_nowhere_in_clear(tmp_path: Pa
     assert len(record.id) == 25
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or VALUE not in path.read_bytes(), path
-        assert path.stat().st_mode & 0o077 == 0 or path in (tmp_path / "state", tmp_path / "run"), path
+    for path in (tmp_path / "state/secrets/age").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 @pytest.mark.skipif(shutil.which("age") is None, reason="needs the age program (apt-get install age)")
