@@ -105,9 +105,8 @@ class TestPlatform:
         if check and done.returncode:
             log = self.state / "daemon.log"
             tail = log.read_text(errors="replace")[-3000:] if log.exists() else ""
-            raise AssertionError(
-                f"{' '.join(argv)} ended with {done.returncode}\n{result.stdout}{result.stderr}\n--- daemon\n{tail}"
-            )
+            said = f"{result.stdout}{result.stderr}\n--- daemon\n{tail}"
+            raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}\n{said}")
         return result
 
 
