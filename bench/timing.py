@@ -1,0 +1,86 @@
+"""Pairs, medians, ratios: absolute times drift on shared machines, ratios of paired runs hold."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Series:
+    """Seconds (or bytes) of one contender, in the order they were taken."""
+
+    name: str
+    values: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+
+@dataclass
+class Comparison:
+    """One question: `ours` beside its peers, and the aim, if the project has set one."""
+
+    title: str
+    series: list[Series]
+    unit: str = "ms"
+    aim: str = ""
+    note: str = ""
+
+    def rows(self) -> list[str]:
+        scale = {"ms": 1000, "s": 1, "MB": 1 / (1 << 20)}[self.unit]
+        lines = [self.title + (f"   (aim: {self.aim})" if self.aim else "")]
+        first = self.series[0]
+        for series in self.series:
+            low, high = min(series.values) * scale, max(series.values) * scale
+            line = f"  {series.name:<34}{series.median * scale:>10.1f} {self.unit}   [{low:.1f} - {high:.1f}]"
+            if series is not first and first.median:
+                ratios = [b / a for a, b in zip(first.values, series.values, strict=False) if a]
+                line += f"   x {statistics.median(ratios):.2f} of the first"
+            lines.append(line)
+        if self.note:
+            lines.append(f"  note: {self.note}")
+        return lines
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "title": self.title,
+            "unit": self.unit,
+            "aim": self.aim,
+            "note": self.note,
+            "series": {s.name: s.values for s in self.series},
+        }
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], float | None]], runs: int, warmup: int = 1
+) -> list[Series]:
+    """Call each in turn, A B C A B C ...; a contender returns its own measurement, or None to be timed."""
+    series = {name: Series(name) for name in contenders}
+    for number in range(runs + warmup):
+        for name, call in contenders.items():
+            began = time.perf_counter()
+            own = call()
+            took = time.perf_counter() - began if own is None else own
+            if number >= warmup:
+                series[name].values.append(took)
+    return list(series.values())
+
+
+def command(argv: Sequence[str], **kwargs: object) -> Callable[[], None]:
+    """A contender that runs a command to its end; a failing one stops the benchmark with its output."""
+
+    def call() -> None:
+        done = subprocess.run(
+            list(argv), capture_output=True, stdin=subprocess.DEVNULL, check=False, **kwargs
+        )  # type: ignore[call-overload]
+        if done.returncode:
+            raise SystemExit(
+                f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr.decode()[-2000:]}"
+            )
+
+    return call
