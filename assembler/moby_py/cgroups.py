@@ -57,8 +57,10 @@ def read_layout(mountinfo: str = "/proc/self/mountinfo") -> CgroupLayout:
 
 
 KNOWN = frozenset(
-    ("blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "misc")
-    + ("net_cls", "net_prio", "perf_event", "pids", "rdma")
+    {
+        *("blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory"),
+        *("misc", "net_cls", "net_prio", "perf_event", "pids", "rdma"),
+    }
 )
 """The controllers of cgroup v1; its other mount options (rw, xattr, name=systemd) are none."""
 
