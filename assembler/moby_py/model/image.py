@@ -27,6 +27,8 @@ class ImageRecord:
     layers: tuple[str, ...]
     """diff ids, base first."""
     manifest_digest: str = ""
+    layer_sizes: tuple[int, ...] = ()
+    """Bytes of each unpacked layer, base first; empty where the store does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

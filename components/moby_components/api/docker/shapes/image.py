@@ -1,0 +1,105 @@
+"""Images: list, inspect, history, removal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from moby_components.api.docker.names import familiar
+from moby_components.api.docker.times import unix
+from moby_py.model import ImageRecord, RemovedImage
+
+
+def summary(image: ImageRecord, *, containers: int = -1) -> dict[str, Any]:
+    return {
+        "Id": image.id,
+        "ParentId": "",
+        "RepoTags": [familiar(name) for name in image.references],
+        "RepoDigests": [familiar(name) for name in image.repo_digests],
+        "Created": unix(image.created),
+        "Size": image.size,
+        "SharedSize": -1,
+        "VirtualSize": image.size,
+        "Labels": labels(image) or None,
+        "Containers": containers,
+    }
+
+
+def inspect(image: ImageRecord, *, driver: str) -> dict[str, Any]:
+    config = image.config
+    history = config.get("history") or ()
+    return {
+        "Id": image.id,
+        "RepoTags": [familiar(name) for name in image.references],
+        "RepoDigests": [familiar(name) for name in image.repo_digests],
+        "Parent": "",
+        "Comment": config.get("comment") or (history[-1].get("comment", "") if history else ""),
+        "Created": image.created or "0001-01-01T00:00:00Z",
+        "DockerVersion": config.get("docker_version", ""),
+        "Author": config.get("author", ""),
+        "Config": _runtime_config(config.get("config") or {}),
+        "Architecture": image.architecture,
+        **({"Variant": config["variant"]} if config.get("variant") else {}),
+        "Os": image.os,
+        "Size": image.size,
+        "VirtualSize": image.size,
+        "GraphDriver": {"Data": None, "Name": driver},
+        "RootFS": {"Type": "layers", "Layers": list(image.layers)},
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+    }
+
+
+def history(image: ImageRecord) -> list[dict[str, Any]]:
+    """Newest first; sizes go to the entries that made a layer."""
+    entries = image.config.get("history") or [{} for _ in image.layers]
+    sizes = iter(image.layer_sizes)
+    shape: list[dict[str, Any]] = [
+        {
+            "Id": "<missing>",
+            "Created": unix(entry.get("created", "")),
+            "CreatedBy": entry.get("created_by", ""),
+            "Tags": None,
+            "Size": 0 if entry.get("empty_layer") else next(sizes, 0),
+            "Comment": entry.get("comment", ""),
+        }
+        for entry in entries
+    ]
+    shape.reverse()
+    if shape:
+        shape[0]["Id"] = image.id
+        shape[0]["Tags"] = [familiar(name) for name in image.references] or None
+    return shape
+
+
+def removed(what: RemovedImage) -> list[dict[str, str]]:
+    return [
+        *({"Untagged": familiar(name)} for name in what.untagged),
+        *({"Deleted": id} for id in what.deleted),
+    ]
+
+
+def labels(image: ImageRecord) -> Mapping[str, str]:
+    return (image.config.get("config") or {}).get("Labels") or {}
+
+
+def _runtime_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    defaults: dict[str, Any] = {
+        "Hostname": "",
+        "Domainname": "",
+        "User": "",
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": False,
+        "OpenStdin": False,
+        "StdinOnce": False,
+        "Env": None,
+        "Cmd": None,
+        "Image": "",
+        "Volumes": None,
+        "WorkingDir": "",
+        "Entrypoint": None,
+        "OnBuild": None,
+        "Labels": None,
+    }
+    return {**defaults, **config}
