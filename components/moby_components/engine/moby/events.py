@@ -1,0 +1,126 @@
+"""What happened: recorded in a ring, told to listeners in order, offered to plugins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from moby_components.engine.moby.clock import now_ns
+from moby_components.engine.moby.db import Database
+from moby_py.component import Hooks
+from moby_py.errors import InvalidArgument, Unavailable
+from moby_py.model import Event
+
+Filters = Mapping[str, Sequence[str]]
+_KEYS = "config container daemon event image label network node plugin scope secret service type volume"
+KNOWN_FILTERS = frozenset(_KEYS.split())
+MOST_UNREAD = 10_000
+"""A listener that falls this far behind is let go: its memory is ours."""
+
+
+@dataclass(eq=False)
+class _Listener:
+    queue: deque[Event] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: bool = False
+
+
+class EventBus:
+    """`emit` is synchronous and cheap; listeners read at their own pace."""
+
+    def __init__(self, db: Database, hooks: Hooks) -> None:
+        self._db = db
+        self._hooks = hooks
+        self._listeners: set[_Listener] = set()
+        self._last = 0
+        self._closed = False
+
+    def emit(self, type: str, action: str, actor: str, attributes: Mapping[str, str]) -> Event:
+        """Record it, tell listeners and plugins. Times never run backwards within one daemon."""
+        self._last = max(now_ns(), self._last + 1)
+        number = self._db.add_event(self._last, type, action, actor, attributes)
+        event = Event(
+            id=number,
+            time_nano=self._last,
+            type=type,
+            action=action,
+            actor=actor,
+            attributes=dict(attributes),
+        )
+        for listener in self._listeners:
+            if len(listener.queue) >= MOST_UNREAD:
+                listener.lost = True
+            else:
+                listener.queue.append(event)
+            listener.wake.set()
+        self._hooks.event(event)
+        return event
+
+    async def listen(self, since: float, until: float, filters: Filters) -> AsyncIterator[Event]:
+        """Past events (only where `since` or `until` asks for them), then live ones."""
+        for key in filters:
+            if key not in KNOWN_FILTERS:
+                raise InvalidArgument(f"invalid filter '{key}'")
+        listener = _Listener()
+        self._listeners.add(listener)
+        try:
+            seen = 0
+            until_ns = int(until * 1e9)
+            if since or until:
+                for event in self._db.events(int(since * 1e9), until_ns):
+                    seen = event.id
+                    if matches(event, filters):
+                        yield event
+            while not self._closed:
+                while listener.queue:
+                    event = listener.queue.popleft()
+                    if until_ns and event.time_nano > until_ns:
+                        return
+                    if event.id > seen and matches(event, filters):
+                        yield event
+                if listener.lost:
+                    raise Unavailable(
+                        f"events were not read fast enough - more than {MOST_UNREAD} are waiting",
+                        hint="ask again with since=",
+                    )
+                listener.wake.clear()
+                try:
+                    async with asyncio.timeout(until - now_ns() / 1e9 if until else None):
+                        await listener.wake.wait()
+                except TimeoutError:
+                    return
+        finally:
+            self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """End every listener's stream."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.wake.set()
+
+
+def matches(event: Event, filters: Filters) -> bool:
+    """Docker's rule: of each key any value, and of all keys each."""
+    return all(any(_one(event, key, value) for value in values) for key, values in filters.items() if values)
+
+
+def _one(event: Event, key: str, value: str) -> bool:
+    if key == "event":
+        return value in (event.action, event.action.partition(":")[0])
+    if key == "type":
+        return event.type == value
+    if key == "label":
+        name, has_value, wanted = value.partition("=")
+        return name in event.attributes and (not has_value or event.attributes[name] == wanted)
+    if key == "scope":
+        return value == "local"
+    if key == "image":
+        names = [event.actor, event.attributes.get("name", "")] if event.type == "image" else []
+        names.append(event.attributes.get("image", "") if event.type == "container" else "")
+        return any(name and value in (name, name.rpartition(":")[0]) for name in names)
+    if event.type != key:
+        return False
+    name = event.attributes.get("name", "")
+    return event.actor.startswith(value) or name == value.removeprefix("/")

@@ -1,0 +1,131 @@
+"""Which networks a container joins, with which names, addresses and ports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from moby_py.errors import InvalidArgument
+from moby_py.model import PortBinding
+
+_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One network to join, by the name or id the user gave."""
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    ipv4: str = ""
+    ipv6: str = ""
+    mac: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Networking:
+    """Either `join` (a container's ref) or endpoints, the first of which has the ports."""
+
+    join: str = ""
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[PortBinding, ...] = ()
+
+
+def networking(body: Mapping[str, Any], *, id: str, default: str) -> Networking:
+    """`default` is the network component's own. Raises InvalidArgument."""
+    host = body.get("HostConfig") or {}
+    mode = str(host.get("NetworkMode") or "default")
+    if mode.startswith("container:"):
+        joined = mode.removeprefix("container:")
+        if not joined:
+            raise InvalidArgument("invalid container format container:<name|id>")
+        for key, word in (
+            ("PortBindings", "port publishing"),
+            ("Dns", "dns"),
+            ("ExtraHosts", "custom host-to-IP mapping"),
+        ):
+            if host.get(key):
+                raise InvalidArgument(f"conflicting options: {word} and the container type network mode")
+        return Networking(join=joined)
+    if body.get("NetworkDisabled"):
+        mode = "none"
+    wanted = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+    main = default if mode == "default" else mode
+    settings = dict(wanted)
+    first = settings.pop(mode, None) or settings.pop(main, None) or {}
+    endpoints = [_endpoint(main, first, body, id)]
+    endpoints += [
+        _endpoint(name, value or {}, {}, id) for name, value in settings.items() if name != "default"
+    ]
+    return Networking(endpoints=tuple(endpoints), ports=ports(body))
+
+
+def ports(body: Mapping[str, Any]) -> tuple[PortBinding, ...]:
+    """PortBindings, and with PublishAllPorts every exposed port that has none."""
+    host = body.get("HostConfig") or {}
+    found: list[PortBinding] = []
+    bound: set[tuple[int, str]] = set()
+    for text, bindings in (host.get("PortBindings") or {}).items():
+        for number, protocol in exposed(text):
+            bound.add((number, protocol))
+            for binding in bindings or [{}]:
+                found.append(
+                    PortBinding(
+                        container_port=number,
+                        protocol=protocol,
+                        host_ip=binding.get("HostIp") or "",
+                        host_port=_host_port(binding.get("HostPort") or ""),
+                    )
+                )
+    if host.get("PublishAllPorts"):
+        for text in body.get("ExposedPorts") or {}:
+            for number, protocol in exposed(text):
+                if (number, protocol) not in bound:
+                    found.append(PortBinding(container_port=number, protocol=protocol))
+    return tuple(found)
+
+
+def exposed(text: str) -> list[tuple[int, str]]:
+    """ "8000-8002/udp" -> three ports. Raises InvalidArgument."""
+    match = _PORT.fullmatch(text)
+    if not match:
+        raise InvalidArgument(f"invalid port specification: '{text}'")
+    first = int(match[1])
+    last = int(match[2] or first)
+    if not 0 < first <= last <= 65535:
+        raise InvalidArgument(f"invalid port specification: '{text}'")
+    return [(number, match[3] or "tcp") for number in range(first, last + 1)]
+
+
+def hostname(body: Mapping[str, Any], id: str) -> str:
+    """The body's own, else the id's first twelve digits. Raises InvalidArgument."""
+    name = body.get("Hostname") or id[:12]
+    if len(name) > 63 or not _HOST_NAME.fullmatch(name):
+        raise InvalidArgument(f"invalid hostname format: {name}")
+    return str(name)
+
+
+def _host_port(text: str) -> int:
+    """ "" and "0": any. Of a range ("8000-8010") the first: an engine picks for one container port."""
+    head = str(text).partition("-")[0]
+    if head == "":
+        return 0
+    if not head.isdecimal() or int(head) > 65535:
+        raise InvalidArgument(f"invalid port specification: '{text}'")
+    return int(head)
+
+
+def _endpoint(network: str, settings: Mapping[str, Any], body: Mapping[str, Any], id: str) -> Endpoint:
+    addresses = settings.get("IPAMConfig") or {}
+    return Endpoint(
+        network=network,
+        aliases=tuple(dict.fromkeys([*(settings.get("Aliases") or ()), id[:12]])),
+        ipv4=addresses.get("IPv4Address") or "",
+        ipv6=addresses.get("IPv6Address") or "",
+        mac=settings.get("MacAddress") or body.get("MacAddress") or "",
+        options=dict(settings.get("DriverOpts") or {}),
+    )
