@@ -12,7 +12,7 @@ from html import escape
 from moby_py.graph import FLOOR, Link, Node, Picture
 
 CARD_W, CARD_H, GAP, MARGIN = 164, 62, 26, 36
-ROW_GAP, TITLE_H = 60, 58
+ROW_GAP, FAN_GAP, TITLE_H = 38, 62, 58
 CHIP_H, CHIP_GAP = 22, 6
 ARC_H = 20
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -34,21 +34,20 @@ def svg(picture: Picture) -> str:
     arcs = _arcs(picture, rows[FLOOR])
     inner = max(_width(len(row)) for row in [*rows, (None,) * 2])
     total = inner + 2 * MARGIN
-    top = TITLE_H
     place: dict[str, tuple[float, float]] = {}
-    client_y = top
-    y = client_y + 34 + ROW_GAP * 0.7
-    for row in rows:
+    client_y = float(TITLE_H)
+    y = floor_y = client_y + 34 + ROW_GAP
+    for number, row in enumerate(rows):
         x = MARGIN + (inner - _width(len(row))) / 2
         for node in row:
             place[node.key] = (x, y)
             x += CARD_W + GAP
         if row:
-            y += CARD_H + ROW_GAP
-    floor_y = y - ROW_GAP
+            floor_y = y + CARD_H
+            y = floor_y + (FAN_GAP if number + 1 == FLOOR else ROW_GAP)
     arcs_h = (ARC_H * len(arcs) + 14) if arcs else 0
-    chips = max((len(node.programs) for node in picture.nodes), default=0)
-    host_y = floor_y + arcs_h + 30
+    chips = max((len(node.programs) for node in rows[FLOOR]), default=0)
+    host_y = floor_y + arcs_h + 26
     host_h = (chips * (CHIP_H + CHIP_GAP) + 34) if chips else 0
     height = (host_y + host_h if chips else floor_y + arcs_h) + MARGIN
 
@@ -69,12 +68,13 @@ def svg(picture: Picture) -> str:
     for link in picture.links:
         if not link.label:
             out.append(_fall(place[link.user], place[link.server], _colour(_kind(picture, link.server))))
+    for node in rows[FLOOR]:
+        out += _chips(node, place[node.key][0], floor_y, host_y)
     for depth, link in enumerate(arcs):
         out += _arc(place[link.user], place[link.server], depth, link.label)
     out += _client(middle, client_y, picture.name)
     for node in picture.nodes:
         out += _card(node, *place[node.key])
-        out += _chips(node, place[node.key][0], place[node.key][1] + CARD_H, host_y)
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
@@ -87,15 +87,18 @@ def _arcs(picture: Picture, floor: tuple[Node, ...]) -> list[Link]:
 
 def _card(node: Node, x: float, y: float) -> list[str]:
     colour = _colour(node.kind)
-    use = f"{node.id} ({node.use})" if node.use != node.id else node.id
     parts = [
         f'<rect x="{_n(x)}" y="{_n(y)}" width="{CARD_W}" height="{CARD_H}" rx="10" fill="#ffffff" '
         f'stroke="{colour}" stroke-opacity="0.45"/>',
-        f'<path d="M{_n(x + 10)} {_n(y)} h-0 a10 10 0 0 0 -10 10 v{CARD_H - 20} a10 10 0 0 0 10 10 z" '
+        f'<path d="M{_n(x + 10)} {_n(y)} a10 10 0 0 0 -10 10 v{CARD_H - 20} a10 10 0 0 0 10 10 z" '
         f'fill="{colour}"/>',
         _text(x + 22, y + 24, node.kind.replace("_", " "), 11.5, colour, weight=600),
-        _text(x + 22, y + 45, _fit(use, 17), 16, INK, weight=700),
+        _text(x + 22, y + 45, _fit(node.id, 14 if node.use == node.id else 9), 16, INK, weight=700),
     ]
+    if node.use != node.id:
+        parts.append(_text(x + CARD_W - 12, y + 45, _fit(node.use, 9), 11.5, SOFT, anchor="end"))
+    if node.level != FLOOR and node.programs:
+        parts.append(_text(x + CARD_W + 10, y + 36, ", ".join(node.programs), 11.5, SOFT))
     if node.default:
         parts.append(_text(x + CARD_W - 12, y + 24, "default", 10.5, SOFT, anchor="end"))
     return parts
@@ -116,13 +119,11 @@ def _chips(node: Node, x: float, bottom: float, host_y: float) -> list[str]:
     if not node.programs:
         return []
     first = host_y + 27
-    out = []
-    if node.level == FLOOR:
-        middle = x + CARD_W / 2
-        out.append(
-            f'<path d="M{_n(middle)} {_n(bottom)} V{_n(first)}" stroke="{LINE}" stroke-dasharray="2 4" '
-            'stroke-linecap="round" fill="none"/>'
-        )
+    middle = x + CARD_W / 2
+    out = [
+        f'<path d="M{_n(middle)} {_n(bottom)} V{_n(first)}" stroke="{LINE}" stroke-dasharray="2 4" '
+        'stroke-linecap="round" fill="none"/>'
+    ]
     for index, program in enumerate(node.programs):
         y = first + index * (CHIP_H + CHIP_GAP)
         out += [

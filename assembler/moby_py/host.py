@@ -7,15 +7,16 @@ host without any plan. A finding is "ok", "warn" (the platform runs, something o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from moby_py import binaries, probes
 from moby_py.errors import HostError, PluginError
 from moby_py.needs import Binary, Feature, Need
 
 if TYPE_CHECKING:
+    from moby_py.component import Component
     from moby_py.wiring import Part, Wiring
 
 Status = Literal["ok", "warn", "missing"]
@@ -81,7 +82,7 @@ def check_host(wiring: Wiring) -> HostReport:
     """Probe the needs of every part. Raises PluginError when a part cannot say what it needs."""
     users: dict[Need, list[Part]] = {}
     for part in wiring.parts:
-        for need in _needs(part):
+        for need in _needs(part.cls, part.options, part.key):
             users.setdefault(need, []).append(part)
     findings: list[Finding] = []
     found: list[FoundBinary] = []
@@ -100,6 +101,21 @@ def check_host(wiring: Wiring) -> HostReport:
     return HostReport((*findings, *_general()), tuple(found))
 
 
+def lacking(cls: type[Component], options: Mapping[str, Any]) -> str:
+    """Why a component cannot run on this host with these options; "" when it can."""
+    for need in _needs(cls, options, f"{cls.kind}/{cls.name}"):
+        if need.optional:
+            continue
+        if isinstance(need, Binary):
+            problem = binaries.find(need).problem
+        else:
+            probe = probes.FEATURES[need.name]()
+            problem = "" if probe.ok else probe.what
+        if problem:
+            return problem
+    return ""
+
+
 def host_facts() -> HostReport:
     """Every probe there is, required by nobody: what does not work is a warning."""
     findings = []
@@ -109,19 +125,17 @@ def host_facts() -> HostReport:
     return HostReport((*findings, *_general()))
 
 
-def _needs(part: Part) -> tuple[Need, ...]:
+def _needs(cls: type[Component], options: Mapping[str, Any], key: str) -> tuple[Need, ...]:
     try:
-        needs = tuple(part.cls.needs_for(part.options))
+        needs = tuple(cls.needs_for(options))
     except Exception as error:
-        raise PluginError(
-            f"{part.key}: it cannot say what it needs - {type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"{key}: it cannot say what it needs - {type(error).__name__}: {error}") from error
     for need in needs:
         if not isinstance(need, Binary | Feature) or (
             isinstance(need, Feature) and need.name not in probes.FEATURES
         ):
             known = ", ".join(probes.FEATURES)
-            raise PluginError(f"{part.key}: it needs {need!r} - that is neither a Binary nor one of {known}")
+            raise PluginError(f"{key}: it needs {need!r} - that is neither a Binary nor one of {known}")
     return needs
 
 

@@ -68,11 +68,16 @@ class Registry:
     # -- listing: imports nothing but plugin files -------------------------------------------------
 
     def entries(self) -> Sequence[Entry]:
-        """All registered components: the house's kinds first, in their order, then by name."""
+        """All registered components: the house's kinds first, in their order; of a kind the built-ins
+        first, in theirs (the first one is what a newcomer should take), then plugins' by name."""
         if self._entries is None:
-            found = [*_builtins(), *_entry_points(), *self._from_files()]
+            found = [
+                *_builtins(),
+                *sorted(_entry_points(), key=lambda e: (e.name, e.distribution)),
+                *self._from_files(),
+            ]
             ranks = {kind: rank for rank, kind in enumerate(KINDS)}
-            found.sort(key=lambda e: (ranks.get(e.kind, len(ranks)), e.kind, e.name, e.distribution))
+            found.sort(key=lambda e: (ranks.get(e.kind, len(ranks)), e.kind))
             self._entries = tuple(found)
         return self._entries
 
@@ -107,20 +112,27 @@ class Registry:
     def schema(self, kind: str, name: str) -> dict[str, Any]:
         """The JSON Schema of a component's options, read from the file beside its module.
 
-        Imports the component only where the file's name is known to nobody else. Raises PluginError
+        Imports the component only where the file is not under one of the usual names. Raises PluginError
         when it cannot be read or is no valid schema (draft 2020-12).
         """
         entry = self.entry(kind, name)
         if entry.key not in self._schemas:
             cls = self._loaded.get(entry.key)
-            shared = sum(e.module == entry.module for e in self.entries()) > 1
-            schema = None if cls or shared else read_schema(entry.module, Component.schema, _who(entry))
+            schema = self._schema_of(entry, cls) if cls else self._schema_file(entry)
             if schema is None:
-                schema = self._schema_of(entry, cls or self._import(entry))
+                schema = self._schema_of(entry, self._import(entry))
             if entry.distribution != DISTRIBUTION:  # ours are checked by our tests; it costs 70 ms
                 check_schema(schema, _who(entry))
             self._schemas[entry.key] = schema
         return self._schemas[entry.key]
+
+    def _schema_file(self, entry: Entry) -> dict[str, Any] | None:
+        """KIND.NAME.schema.json beside the module; else options.schema.json, where only one
+        component lives in that module."""
+        schema = read_schema(entry.module, f"{entry.key}.schema.json", _who(entry))
+        if schema is None and sum(e.module == entry.module for e in self.entries()) == 1:
+            schema = read_schema(entry.module, Component.schema, _who(entry))
+        return schema
 
     def _schema_of(self, entry: Entry, cls: type[Component]) -> dict[str, Any]:
         schema = read_schema(cls.__module__, cls.schema, _who(entry))
@@ -161,6 +173,7 @@ class Registry:
         if entry.key not in self._loaded:
             plugin = self.plugins.load(entry.module, entry.key, entry.origin)
             self._loaded[entry.key] = plugin.component(entry.kind, entry.name)
+            self._schemas.pop(entry.key, None)  # the class may name another file than the usual ones
         return self._loaded[entry.key]
 
     def examine(self, entry: Entry) -> Entry:
@@ -170,7 +183,8 @@ class Registry:
         except Unavailable as error:
             return replace(entry, status="unavailable", why=error.message)
         except PluginError as error:
-            return replace(entry, status="broken", why=error.message.removeprefix(f"{entry.key}: "))
+            why = error.message.removeprefix(f"{entry.key}: ").removeprefix(f"{_who(entry)}: ")
+            return replace(entry, status="broken", why=why.replace(f" (from {entry.origin})", "", 1))
         return replace(entry, status="ok", summary=cls.summary)
 
     def _from_files(self) -> list[Entry]:
