@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,10 @@ class TaskDir:
         """Make it, private, with its exit directory. Raises `FileExistsError`."""
         self.path.mkdir(mode=0o700)
         self.exit_dir.mkdir(mode=0o700)
+
+    def discard(self) -> None:
+        """Remove it with all that is in it. Idempotent; the process must have ended."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def identities(self) -> tuple[Identity | None, Identity | None]:
         """(monitor, process) as the pid files name them now; None: no file, or nobody there."""
