@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from moby_components.api.docker.detach import DetachFilter
 from moby_components.api.docker.frames import frame
 from moby_components.api.docker.hijack import Hijacked
+from moby_py.detach_keys import DetachFilter
 from moby_py.model import Streams
 
 

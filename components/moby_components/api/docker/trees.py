@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 
@@ -13,10 +14,11 @@ async def tree_size(path: str) -> int:
 
 def _measure(path: str) -> int:
     total = 0
-    for _, _, files, folder in os.fwalk(path):
-        for name in files:
-            try:
-                total += os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
-            except OSError:
-                continue
+    try:
+        for _, _, files, folder in os.fwalk(path):
+            for name in files:
+                with contextlib.suppress(OSError):
+                    total += os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+    except OSError:
+        return total
     return total

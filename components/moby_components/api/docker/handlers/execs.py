@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from moby_components.api.docker import detach, respond
+from moby_components.api.docker import respond
 from moby_components.api.docker.frames import STDERR, frame
 from moby_components.api.docker.hijack import Hijacked, media_type
 from moby_components.api.docker.pump import pump
 from moby_components.api.docker.shapes import objects
+from moby_py import detach_keys
 from moby_py.errors import Conflict, InvalidArgument, MobyError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ async def create(call: Call) -> web.Response:
     body = await call.body()
     if not body.get("Cmd"):
         raise InvalidArgument("No exec command specified")
-    detach.parse(body.get("DetachKeys") or "")
+    detach_keys.parse(body.get("DetachKeys") or "")
     id = await call.backend.engine.exec_create(call.args["name"], body)
     return respond.as_json({"Id": id}, 201)
 
@@ -43,7 +44,7 @@ async def start(call: Call) -> web.StreamResponse:
         word = "paused" if container.state.status == "paused" else "not running"
         raise Conflict(f"container {container.id} is {word}")
     stdin = bool(instance.config.get("AttachStdin"))
-    keys = detach.parse(instance.config.get("DetachKeys") or "") if tty and stdin else b""
+    keys = detach_keys.parse(instance.config.get("DetachKeys") or "") if tty and stdin else b""
     async with Hijacked(call.request, media=media_type(call.version, tty=tty)) as raw:
         try:
             streams = await engine.exec_start(id, detach=False, tty=tty)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from moby_components.api.docker import detach, respond, times
+from moby_components.api.docker import respond, times
 from moby_components.api.docker.batch import batched
 from moby_components.api.docker.frames import frame
 from moby_components.api.docker.hijack import Hijacked, media_type
 from moby_components.api.docker.pump import pump
 from moby_components.api.docker.shapes import stats as stats_shape
+from moby_py import detach_keys
 from moby_py.errors import InvalidArgument
 from moby_py.model import AttachOptions, LogLine, LogOptions, Stats
 
@@ -29,7 +30,7 @@ CONDITIONS = {
 
 async def attach(call: Call) -> web.StreamResponse:
     name = call.args["name"]
-    keys = detach.parse(call.text("detachKeys"))
+    keys = detach_keys.parse(call.text("detachKeys"))
     container = await call.backend.engine.inspect(name)
     tty = bool(container.intent.get("Tty"))
     stdin = call.flag("stdin") and bool(container.intent.get("OpenStdin"))

@@ -72,6 +72,8 @@ def host_config(intent: Mapping[str, Any], *, runtime: str) -> dict[str, Any]:
     for key in ("LogConfig", "RestartPolicy"):
         given = {k: v for k, v in (shape[key] or {}).items() if v not in ("", None)}
         shape[key] = {**_DEFAULTS[key], **given}
-    for key in ("NetworkMode", "IpcMode", "CgroupnsMode"):
+    for key in ("NetworkMode", "IpcMode", "CgroupnsMode", "ShmSize"):
         shape[key] = shape[key] or _DEFAULTS[key]
+    if shape["MemorySwappiness"] == -1:  # the command line's "not given"
+        shape["MemorySwappiness"] = None
     return shape

@@ -1,0 +1,83 @@
+"""`container`, `image`, `volume`, ...: the same commands under their nouns."""
+
+from __future__ import annotations
+
+from moby_py.cli.docker import COMMANDS
+from moby_py.cli.main import LazyGroup
+
+_HERE = "moby_py.cli.docker"
+
+
+def _same(*words: str) -> dict[str, str]:
+    return {word: COMMANDS[word] for word in words}
+
+
+container = LazyGroup(
+    name="container",
+    help="Containers.",
+    table={
+        **_same("run", "create", "start", "attach", "exec"),
+        "ls": COMMANDS["ps"],
+        "list": COMMANDS["ps"],
+        **_same("logs", "stop", "kill", "restart", "pause", "unpause", "rm", "wait", "rename", "update"),
+        "inspect": f"{_HERE}.inspect:inspect_container",
+        **_same("top", "stats", "port", "diff", "commit"),
+        "prune": f"{_HERE}.prune:containers",
+    },
+)
+image = LazyGroup(
+    name="image",
+    help="Images.",
+    table={
+        "ls": COMMANDS["images"],
+        "list": COMMANDS["images"],
+        **_same("pull", "push", "tag", "history", "save", "load", "import"),
+        "rm": COMMANDS["rmi"],
+        "inspect": f"{_HERE}.inspect:inspect_image",
+        "prune": f"{_HERE}.prune:images",
+        "from-host": f"{_HERE}.from_host:from_host",
+    },
+)
+volume = LazyGroup(
+    name="volume",
+    help="Volumes.",
+    table={
+        "create": f"{_HERE}.volumes:create",
+        "ls": f"{_HERE}.volumes:list_",
+        "inspect": f"{_HERE}.inspect:inspect_volume",
+        "rm": f"{_HERE}.volumes:remove",
+        "prune": f"{_HERE}.prune:volumes",
+    },
+)
+network = LazyGroup(
+    name="network",
+    help="Networks.",
+    table={
+        "create": f"{_HERE}.networks:create",
+        "ls": f"{_HERE}.networks:list_",
+        "inspect": f"{_HERE}.inspect:inspect_network",
+        "rm": f"{_HERE}.networks:remove",
+        "prune": f"{_HERE}.prune:networks",
+    },
+)
+secret = LazyGroup(
+    name="secret",
+    help="Secrets: files in containers under /run/secrets, never shown again.",
+    table={
+        "create": f"{_HERE}.secrets:create",
+        "update": f"{_HERE}.secrets:update",
+        "ls": f"{_HERE}.secrets:list_",
+        "inspect": f"{_HERE}.inspect:inspect_secret",
+        "rm": f"{_HERE}.secrets:remove",
+    },
+)
+system = LazyGroup(
+    name="system",
+    help="The platform itself.",
+    table={
+        "info": COMMANDS["info"],
+        "df": f"{_HERE}.system:df",
+        "events": COMMANDS["events"],
+        "prune": f"{_HERE}.prune:system",
+    },
+)

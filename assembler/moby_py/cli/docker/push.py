@@ -1,0 +1,28 @@
+"""`push`: give an image to a registry."""
+
+from __future__ import annotations
+
+import click
+
+from moby_py.cli.docker import progress
+from moby_py.cli.docker.client import client, image_path
+from moby_py.reference import parse
+
+
+@click.command(epilog="\b\nExample:\n  push localhost:5000/app:1")
+@click.option("-q", "--quiet", is_flag=True, help="Only the name at the end.")
+@click.argument("image")
+def push(image: str, quiet: bool) -> None:
+    """Upload what the registry lacks of an image."""
+    reference = parse(image)
+    if not quiet:
+        click.echo(f"The push refers to repository [{reference.name}]")
+    steps = client().objects(
+        "POST",
+        f"/images/{image_path(reference.familiar_name())}/push",
+        query={"tag": reference.tag},
+        headers={"X-Registry-Auth": "e30="},
+    )
+    progress.show(steps, quiet=quiet)
+    if quiet:
+        click.echo(str(reference))
