@@ -14,7 +14,7 @@ from pathlib import Path
 from bench import peers
 from bench.http import Client
 from bench.timing import Comparison, alternate, command
-from support.images import Layout, busybox
+from support.archive import busybox_archive
 from support.platform import platform
 
 IMAGE = "bench/busybox:latest"
@@ -33,12 +33,10 @@ def measure(runs: int) -> Iterator[Comparison]:
     runs = runs or 9
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, platform(BLUEPRINT) as ours:
         base = Path(folder)
-        layout = busybox(Layout(base / "busybox"))
-        archive = base / "busybox.tar"
-        _run(["skopeo", "copy", "-q", f"oci:{layout.path}", f"docker-archive:{archive}:{IMAGE}"])
+        archive = busybox_archive(base, IMAGE)
         ours("load", "-i", str(archive))
         rootfs = base / "rootfs"
-        _run(["umoci", "raw", "unpack", "--image", f"{layout.path}", str(rootfs)])
+        _run(["umoci", "raw", "unpack", "--image", f"{base}/oci:busybox", str(rootfs)])
         client = Client(ours.socket)
         for name in RUNTIMES:
             bare = _bwrap(rootfs) if name == "bubblewrap" else _Bare(name, base, rootfs)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import peers
-from bench.containers import IMAGE
+from bench.containers import BLUEPRINT, IMAGE
 from bench.timing import Comparison, Series
-from support.images import Layout, busybox
+from support.archive import busybox_archive
 from support.platform import TestPlatform, platform, processes
 
 COUNT = 10
@@ -20,15 +20,10 @@ COUNT = 10
 def measure(runs: int) -> Iterator[Comparison]:
     del runs  # memory is read once, over COUNT containers
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        archive = Path(folder, "busybox.tar")
-        layout = busybox(Layout(Path(folder, "busybox")))
-        subprocess.run(
-            ["skopeo", "copy", "-q", f"oci:{layout.path}", f"docker-archive:{archive}:{IMAGE}"], check=True
-        )
+        archive = busybox_archive(Path(folder), IMAGE)
         idle, each = [], []
         for runtime in ("crun", "bubblewrap"):
-            text = f"blueprint: 1\nname: bench\ncomponents: {{runtime: {runtime}, image_store: overlay, network: none}}\n"
-            with platform(text) as ours:
+            with platform(BLUEPRINT, sets=[f"components.runtime={runtime}"]) as ours:
                 ours("load", "-i", str(archive))
                 before, after = _grow(ours)
             idle.append(Series(f"moby-py daemon ({runtime})", [before]))
