@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import peers
-from bench.http import Client
 from bench.timing import Comparison, alternate, command
+from support.api import Client
 from support.archive import busybox_archive
 from support.platform import platform
 

@@ -126,7 +126,7 @@ def test_detached_then_ps_and_logs(moby: TestPlatform, name: str) -> None:
     assert re.fullmatch("[0-9a-f]{64}", id)
     wait_for_log(moby, name, "started\n")
     lines = moby("ps").stdout.splitlines()
-    assert re.split(r" {2,}", lines[0]) == ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
+    assert re.split(r" {2,}", lines[0]) == HEADINGS
     assert re.match(rf'{id[:12]} +{BUSYBOX} +"sh -c \'echo started…" +.* ago +Up .* +{name}$', lines[1]), (
         lines[1]
     )

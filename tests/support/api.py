@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any
 
 
+class ApiError(Exception):
+    """An answer of 400 or more."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class Client:
     """One kept-alive connection on a unix socket."""
 
@@ -25,8 +33,8 @@ class Client:
         answer = self._connection.getresponse()
         text = answer.read()
         if answer.status >= 400:
-            raise SystemExit(f"{method} {path} answered {answer.status}: {text.decode()}")
-        return json.loads(text) if text else None
+            raise ApiError(answer.status, f"{method} {path} answered {answer.status}: {text.decode()}")
+        return json.loads(text) if text and b"\n" not in text.strip() else text
 
     def run(self, image: str, *command: str, **host: Any) -> int:
         """create, start, wait for the removal: `docker run --rm` without the command line."""
