@@ -27,6 +27,7 @@ from support.registry import Registry, registry
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(480)]
 ROUNDS = int(os.environ.get("MOBY_PY_CRASH_ROUNDS", "50"))
+RUNTIMES = ("crun", "bubblewrap")
 BLUEPRINT = """\
 blueprint: 1
 name: crash
@@ -82,7 +83,7 @@ class Load:
             client.close()
 
     def _step(self, client: Client, dice: random.Random) -> None:
-        runtime = dice.choice(("crun", "bubblewrap"))
+        runtime = dice.choice(RUNTIMES)
         match dice.randrange(5):
             case 0:
                 assert client.run(BUSYBOX, "true", Runtime=runtime) == 0
@@ -119,7 +120,7 @@ def test_fifty_sigkills_under_load(moby: TestPlatform, hub: Registry) -> None:
     try:
         for number in range(ROUNDS):
             name, code = f"ends-{number}", dice.randrange(1, 100)
-            runtime = dice.choice(("crun", "bubblewrap"))
+            runtime = dice.choice(RUNTIMES)
             client = Client(moby.socket)
             script = f"for n in 1 2 3 4; do echo line $n; sleep 0.1; done; exit {code}"
             start(client, name, runtime, script)
