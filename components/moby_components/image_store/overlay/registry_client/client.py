@@ -52,7 +52,8 @@ class RegistryClient:
         self, reference: Name, platform: str = "", auth: RegistryAuth | None = None
     ) -> Resolved:
         """The manifest that `reference` means for `platform` ("linux/arm64/v8"; default the host's)."""
-        from .pull import first, resolve
+        from .pull import resolve
+        from .remote import first
 
         work = Work("pull", _parsed(reference))
         return await first(self._pull_remotes(work, auth), lambda remote: resolve(remote, platform))
@@ -75,7 +76,7 @@ class RegistryClient:
         Not synced to disk: that is the caller's choice. One caller per path at a time.
         """
         from .download import fetch_blob
-        from .pull import first
+        from .remote import first
 
         work = Work("pull", _parsed(reference))
 
@@ -89,7 +90,7 @@ class RegistryClient:
     ) -> bytes:
         """A small blob (an image's config) in memory, at most `max_manifest` bytes, checked."""
         from .download import fetch_bytes
-        from .pull import first
+        from .remote import first
 
         work = Work("pull", _parsed(reference))
         return await first(self._pull_remotes(work, auth), lambda remote: fetch_bytes(remote, descriptor))
@@ -146,9 +147,7 @@ class RegistryClient:
         """Put a manifest or an index under the tag (or digest) of `reference`; returns its digest."""
         from .upload import push_manifest
 
-        return await push_manifest(
-            self._remote(Work("push", _parsed(reference)), auth), media_type, data
-        )
+        return await push_manifest(self._remote(Work("push", _parsed(reference)), auth), media_type, data)
 
     # ------------------------------------------------------------------ inside
 
