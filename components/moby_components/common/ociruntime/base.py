@@ -62,6 +62,10 @@ class OciBase(Runtime):
         """The last change to config.json, where the program cannot do what the field can."""
         return config
 
+    def exec_program(self, *, tty: bool) -> Path:
+        """The program that conmon calls for an exec, where that is not `program` itself."""
+        return self.program
+
     # Of the host
 
     @property

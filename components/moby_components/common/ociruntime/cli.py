@@ -52,9 +52,17 @@ class Cli:
 
     def knows(self, container_id: str) -> bool:
         """Whether the runtime has state of this container (all of them name it by the id)."""
-        if (self.root / container_id).exists():
-            return True
-        return any(self.root.glob(f"{container_id}_*"))  # runsc: <id>_sandbox:<id>.state
+        return (self.root / container_id).exists() or container_id in self.known()
+
+    def known(self) -> set[str]:
+        """The ids in its state directory: folders, or runsc's files <id>_sandbox:<id>.state."""
+        if not self.root.is_dir():
+            return set()
+        return {
+            path.name.partition("_sandbox:")[0]
+            for path in self.root.iterdir()
+            if path.is_dir() or path.suffix == ".state"
+        }
 
     async def state(self, container_id: str, log: Path, more: Sequence[str] = ()) -> dict[str, Any]:
         """What the runtime says. Raises `NotFound` when it says nothing."""

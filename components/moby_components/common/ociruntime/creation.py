@@ -19,7 +19,7 @@ def write_private(path: Path, value: Any) -> None:
     """JSON into a new file that only we can read."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-        json.dump(value, file)
+        file.write(json.dumps(value))  # json.dump would encode piece by piece, in Python
 
 
 async def create(

@@ -14,6 +14,7 @@ from moby_components.common.monitor import AttachStreams, Task, scan
 from moby_components.common.ociruntime import creation, execution
 from moby_components.common.ociruntime.base import ID, OciBase, groups_of_task, more_of, paths_of
 from moby_components.common.ociruntime.clearing import clear
+from moby_components.common.ociruntime.cli import Cli
 from moby_components.common.ociruntime.inits import find_init
 from moby_components.common.ocispec import Placement, build, build_process, build_resources
 from moby_py.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
@@ -72,7 +73,10 @@ class OciRuntime(OciBase):
             raise
         finally:
             self._making.discard(spec.id)
-        return self._state(self._task(spec.id))
+        task = self._task(spec.id)
+        if spec.process.console_size:
+            task.resize(*spec.process.console_size)  # not every runtime reads consoleSize
+        return self._state(task)
 
     async def start(self, container_id: str) -> TaskState:
         task = self._task(container_id)
@@ -109,9 +113,10 @@ class OciRuntime(OciBase):
         if task.exit() is not None:
             raise Conflict(f"container {container_id} is not running")
         if self.sandboxed:
-            await self._command(
-                task, "kill", *(["--all"] if everyone else []), container_id, str(int(signal))
-            )
+            if signal == signals.SIGKILL and self._status(task) == "paused":
+                await self.resume(container_id)  # a paused sandbox takes no signal
+            everybody = ["--all"] if everyone else []
+            await self._command(task, "kill", *everybody, container_id, str(int(signal)))
             return
         alive = bool(task.process and task.process.kill(signal))
         if everyone:
@@ -149,9 +154,10 @@ class OciRuntime(OciBase):
             task = self._tasks.setdefault(where.name, whole)
             await self._learn_start(task)
             found.append(self._state(task))
-        for left in (self.run_dir / ".root").glob("*"):
-            if left.is_dir() and not (self.run_dir / left.name).exists():
-                await self.delete(left.name)
+        for container_id in self.cli.known() - {state.id for state in found} - self._making:
+            with contextlib.suppress(FileExistsError):
+                (self.run_dir / container_id).mkdir(mode=0o700)  # only the program remembers it
+            await self.delete(container_id)
         return found
 
     async def _learn_start(self, task: Task) -> None:
@@ -184,10 +190,12 @@ class OciRuntime(OciBase):
             document,
             io,
             program=self._binary("conmon"),
-            cli=self.cli,
+            cli=Cli(self.exec_program(tty=process.tty), self.cli.root, self.cli.extra),
             more=more_of(task),
             attach=attach,
         )
+        if process.console_size:
+            self._exec(container_id, exec_id).resize(*process.console_size)
         return streams
 
     async def resize(self, container_id: str, height: int, width: int, exec_id: str | None = None) -> None:

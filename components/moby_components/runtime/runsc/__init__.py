@@ -8,7 +8,9 @@ does not exist. https://gvisor.dev/docs/
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from moby_components.common.ociruntime import CONMON, OciRuntime
@@ -17,6 +19,17 @@ from moby_py.model import ProcessTable, Sandbox
 from moby_py.needs import Binary, Feature
 
 _TITLES = ("UID", "PID", "PPID", "STIME", "TIME", "CMD")
+
+
+_WITHOUT_TTY = """#!/bin/sh
+# conmon before 2.1.8 adds --tty to an exec with a terminal; runsc knows the terminal from
+# process.json and refuses the word.
+for word do
+    shift
+    [ "$word" = --tty ] || set -- "$@" "$word"
+done
+exec {program} "$@"
+"""
 
 
 class Runsc(OciRuntime):
@@ -40,6 +53,19 @@ class Runsc(OciRuntime):
         mode = {"host": "host", "empty": "none"}.get(sandbox.mode, "sandbox")
         cgroups = () if self.host.controllers else ("--ignore-cgroups",)
         return (f"--network={'sandbox' if sandbox.path else mode}", *cgroups)
+
+    def exec_program(self, *, tty: bool) -> Path:
+        if not tty:
+            return self.program
+        # Below STATE, not RUN: /run is often mounted noexec.
+        script = self.context.dirs.state / "runsc-without-tty"
+        text = _WITHOUT_TTY.format(program=shlex.quote(str(self.program)))
+        if not script.exists() or script.read_text(encoding="utf-8") != text:
+            new = script.with_suffix(".new")
+            new.write_text(text, encoding="utf-8")
+            new.chmod(0o700)
+            new.rename(script)
+        return script
 
     def adapt(self, config: dict[str, Any]) -> dict[str, Any]:
         config.get("linux", {}).pop("seccomp", None)  # the sandbox has its own, far stricter filter
