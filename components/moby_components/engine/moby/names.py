@@ -19,8 +19,8 @@ _SURNAMES = (
     "allen anning babbage banneker bell blackburn boole booth borg carson cerf clarke codd cray "
     "curie chandrasekhar darwin dijkstra earhart einstein engelbart euler faraday fermi feynman floyd "
     "franklin galileo gauss goodall hamilton herschel hertz hoare hopper hypatia kay kepler knuth "
-    "kovalevskaya lamarr lamport borel lovelace maxwell meitner mendel moore newton noether pascal perlman planck ramanujan ritchie shannon "
-    "thompson turing wing wirth"
+    "kovalevskaya lamarr lamport borel lovelace maxwell meitner mendel moore newton "
+    "noether pascal perlman planck ramanujan ritchie shannon thompson turing wing wirth"
 )
 ADJECTIVES, SURNAMES = _ADJECTIVES.split(), _SURNAMES.split()
 VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")

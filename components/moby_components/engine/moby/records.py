@@ -27,6 +27,8 @@ class Record:
     args: list[str]
     mounts: list[dict[str, Any]] = field(default_factory=list)
     """MountPoint objects as inspect shows them; `Name` of volumes is how "in use" is known."""
+    plans: list[dict[str, Any]] = field(default_factory=list)
+    """MountPlans as data, VolumesFrom and the names of anonymous volumes resolved."""
     volumes: list[str] = field(default_factory=list)
     """Anonymous volumes that this container brought into being."""
 
@@ -42,6 +44,8 @@ class Record:
     started_at: str = NEVER
     finished_at: str = NEVER
     restart_count: int = 0
+    ending: list[Any] = field(default_factory=list)
+    """[code, nanoseconds, oom killed, error] while the end of a run is being cleaned up."""
     stopped_by_user: bool = False
     """`stop` or `kill` asked for its end: restart policies hold still until the next start."""
     resume: bool = False

@@ -40,6 +40,12 @@ class MountPlan:
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
 
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> MountPlan:
+        """From `asdict` gone through JSON."""
+        pairs = {key: tuple(tuple(pair) for pair in data[key]) for key in ("driver_options", "labels")}
+        return cls(**{**data, **pairs, "options": tuple(data["options"])})
+
     def point(self, mountpoint: str = "") -> dict[str, Any]:
         """Docker's MountPoint; `mountpoint` is a volume's folder on the host."""
         shown: dict[str, Any] = {

@@ -1,0 +1,116 @@
+"""`create`: check everything, choose a name, resolve the mounts, record the intent. Nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from moby_components.engine.moby.clock import now_ns, rfc3339
+from moby_components.engine.moby.core import Core
+from moby_components.engine.moby.images import Images
+from moby_components.engine.moby.lifecycle.networks import idle_settings
+from moby_components.engine.moby.names import check_name, new_id, random_name
+from moby_components.engine.moby.records import Record
+from moby_components.engine.moby.rendering.check import check, check_features
+from moby_components.engine.moby.rendering.merge import merge
+from moby_components.engine.moby.rendering.mounts import MountPlan, plan
+from moby_components.engine.moby.rendering.process import command
+from moby_components.engine.moby.volumes import Volumes
+from moby_py.errors import AlreadyExists, InvalidArgument
+from moby_py.model import Created, Volume
+
+
+class Creator:
+    def __init__(self, core: Core, images: Images, volumes: Volumes) -> None:
+        self._core = core
+        self._images = images
+        self._volumes = volumes
+
+    async def create(self, body: Mapping[str, Any], name: str, platform: str) -> Created:
+        """See the contract. Rows of the container and of its new volumes are written at once."""
+        core = self._core
+        if name:
+            name = check_name(name)
+            self._check_free(name)
+        reference = body.get("Image")
+        if not reference or not isinstance(reference, str):
+            raise InvalidArgument("config cannot be empty in order to create a container - it names no Image")
+        image = await self._images.find(reference)
+        merged = merge(body, image.config)
+        id = new_id()
+        warnings = check(merged, id, default_network=core.network.default)
+        if merged["HostConfig"].get("NetworkMode") != "host" and not _shares_network(merged):
+            merged["Hostname"] = merged.get("Hostname") or ("" if _host_uts(merged) else id[:12])
+        args = command(merged)
+        created = now_ns()
+        record = Record(
+            id=id,
+            name="",
+            created_ns=created,
+            created=rfc3339(created),
+            image=reference,
+            image_id=image.id,
+            intent=merged,
+            path=args[0],
+            args=list(args[1:]),
+        )
+        record.runtime, runtime = core.runtime_wanted(record)
+        check_features(merged, record.runtime, runtime.features)
+        made = self._resolve_mounts(record)
+        record.network = idle_settings(merged, id, core.network.default)
+        # From here to the last line nothing waits: the name stays free between the look and the taking.
+        record.name = name or random_name(core.names)
+        self._check_free(record.name)
+        with core.db.transaction(durable=True):
+            self._volumes.record(made)
+            core.db.add(record)
+        self._volumes.publish(made)
+        (core.layout.containers / id).mkdir(mode=0o700)
+        core.happened(core.add(record), "create")
+        return Created(id=id, warnings=warnings)
+
+    def _check_free(self, name: str) -> None:
+        taken = self._core.names.get(name)
+        if taken is not None:
+            raise AlreadyExists(
+                f'Conflict. The container name "/{name}" is already in use by container "{taken}". You have '
+                "to remove (or rename) that container to be able to reuse that name."
+            )
+
+    def _resolve_mounts(self, record: Record) -> list[Volume]:
+        """Set the record's plans and mount points; returns the volumes that are to be made."""
+        made: dict[str, Volume] = {}
+        for found in plan(record.intent, self._mounts_of):
+            entry = found
+            if found.type == "volume":
+                wanted = self._volumes.plan(
+                    found.source,
+                    driver=found.driver,
+                    options=dict(found.driver_options),
+                    labels=dict(found.labels),
+                )
+                entry = replace(found, source=wanted.name)
+                if not self._volumes.known(wanted.name):
+                    made.setdefault(wanted.name, wanted)
+                if wanted.anonymous:
+                    record.volumes.append(wanted.name)
+                record.mounts.append(entry.point(wanted.mountpoint))
+            elif found.type != "secret":
+                record.mounts.append(entry.point())
+            else:
+                record.mounts.append({**entry.point(), "Source": found.source})
+            record.plans.append(asdict(entry))
+        return list(made.values())
+
+    def _mounts_of(self, ref: str) -> tuple[MountPlan, ...]:
+        other = self._core.get(ref).record
+        return tuple(MountPlan.load(data) for data in other.plans if data["type"] in ("bind", "volume"))
+
+
+def _shares_network(body: Mapping[str, Any]) -> bool:
+    return str(body["HostConfig"].get("NetworkMode") or "").startswith("container:")
+
+
+def _host_uts(body: Mapping[str, Any]) -> bool:
+    return bool(body["HostConfig"].get("UTSMode") == "host")

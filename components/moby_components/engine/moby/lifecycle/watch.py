@@ -1,0 +1,118 @@
+"""The end of a run: record it, clean up, tell everyone, and start again where the policy says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from moby_components.engine.moby.clock import nanoseconds, now_ns, rfc3339
+from moby_components.engine.moby.core import Core
+from moby_components.engine.moby.entry import Entry
+from moby_components.engine.moby.lifecycle.release import Releaser
+from moby_components.engine.moby.logs.rotate import Rotator
+from moby_components.engine.moby.restart import RestartPolicy
+from moby_py.errors import MobyError, NotFound
+from moby_py.model import ExitStatus
+
+LOST = ExitStatus(code=255, at=0.0, error="the end was not seen")
+"""For a container that was running and of which no runtime knows anything any more (a reboot)."""
+_EXEC_GRACE = 2.0
+
+
+class Watcher:
+    """`again` and `remove` are set by those who start and remove: they need this one first."""
+
+    def __init__(self, core: Core, releaser: Releaser, rotator: Rotator) -> None:
+        self._core = core
+        self._releaser = releaser
+        self._rotator = rotator
+        self.again: Callable[[Entry], Awaitable[None]]
+        self.remove: Callable[[Entry], Awaitable[None]]
+
+    def watch(self, entry: Entry) -> None:
+        """A process runs: wait for its end, look after its log."""
+        core = self._core
+        runtime = core.runtime_of(entry.record)
+        self._rotator.watch(
+            entry.id,
+            core.layout.log(entry.id),
+            core.log_plan(entry.record),
+            partial(runtime.reopen_log, entry.id),
+        )
+        entry.monitor = core.spawn(self._wait(entry), f"wait for {entry.id[:12]}")
+
+    async def _wait(self, entry: Entry) -> None:
+        try:
+            status = await self._core.runtime_of(entry.record).wait(entry.id)
+        except NotFound:
+            status = LOST
+        await self.ended(entry, status)
+
+    async def ended(self, entry: Entry, status: ExitStatus) -> None:
+        """The run is over. Nothing for a container that is not live (any more)."""
+        core, record = self._core, entry.record
+        async with entry.lock:
+            if not record.live or entry.gone:
+                return
+            # Saved first: the runtime forgets the exit code with the task.
+            at = int(status.at * 1e9) or now_ns()
+            record.ending = [status.code, at, status.oom_killed, status.error]
+            core.save(entry)
+            await self._let_execs_end(entry)
+            await self._releaser.release(entry)
+            ran_for = max(0, at - nanoseconds(record.started_at))
+            again = not core.closing and RestartPolicy.of(record.host).after_exit(
+                status.code, record.restart_count, stopped_by_user=record.stopped_by_user
+            )
+            entry.move("ended-restart" if again else "ended")
+            record.ending = []
+            record.pid = 0
+            record.exit_code = status.code
+            record.oom_killed = status.oom_killed
+            record.error = status.error
+            record.finished_at = rfc3339(at)
+            if again:
+                record.restart_count += 1
+            core.save(entry)
+            if status.oom_killed:
+                core.happened(entry, "oom")
+            seconds = str(ran_for // 1_000_000_000)
+            core.happened(entry, "die", exitCode=str(status.code), execDuration=seconds)
+            entry.tell()
+            if again:
+                self.restart_later(entry, entry.back_off.next(ran_for / 1e9))
+            elif record.auto_remove and not entry.keep:
+                self.remove_later(entry)
+
+    def restart_later(self, entry: Entry, delay: float) -> None:
+        """The container is in the state "restarting"; `stop` cancels the task."""
+
+        async def restart() -> None:
+            await asyncio.sleep(delay)
+            async with entry.lock:
+                if entry.record.status != "restarting" or entry.gone or self._core.closing:
+                    return
+                entry.restart = None
+                try:
+                    await self.again(entry)
+                except MobyError as error:
+                    self._core.log.warning("cannot restart %s: %s", entry.record.name, error)
+
+        entry.restart = self._core.spawn(restart(), f"restart of {entry.id[:12]}")
+
+    def remove_later(self, entry: Entry) -> None:
+        """--rm, once the lock is free."""
+        if entry.removal is None:
+            entry.removal = self._core.spawn(self._remove(entry), f"removal of {entry.id[:12]}")
+
+    async def _remove(self, entry: Entry) -> None:
+        with contextlib.suppress(NotFound):
+            await self.remove(entry)
+
+    async def _let_execs_end(self, entry: Entry) -> None:
+        """Their processes went with the container's; their exit codes are read before its folder goes."""
+        tasks = [e.task for e in entry.execs.values() if e.task is not None and not e.task.done()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_EXEC_GRACE)

@@ -1,0 +1,1 @@
+"""Streams between clients and containers: waiting for a start, filtered, with the log in front."""
