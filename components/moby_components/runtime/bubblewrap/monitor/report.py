@@ -1,0 +1,55 @@
+"""Words between the processes of one monitor: one JSON object a packet, with descriptors beside it."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from typing import Any
+
+LARGEST = 65536
+
+
+class Refused(Exception):
+    """What was asked for cannot be. `kind` "invalid" (the request), or "failed" (the host)."""
+
+    def __init__(self, message: str, kind: str = "failed") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def send(link: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+    """Whoever went away needs no telling."""
+    data = json.dumps(message).encode()
+    try:
+        if fds:
+            rights = array.array("i", fds)
+            link.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], socket.MSG_NOSIGNAL)
+        else:
+            link.send(data, socket.MSG_NOSIGNAL)
+    except OSError:
+        pass
+
+
+def receive(link: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """The next message and its descriptors; None when the other side has closed (or executed)."""
+    try:
+        data, ancillary, _, _ = link.recvmsg(LARGEST, socket.CMSG_SPACE(8 * 4), socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return None, []
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return (json.loads(data) if data else None), list(fds)
+
+
+def explain(error: BaseException) -> dict[str, Any]:
+    """An exception as the message that tells of it."""
+    if isinstance(error, Refused):
+        return {"error": str(error), "kind": error.kind}
+    if isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return {"error": f"{where}{error.strerror or error}", "kind": "failed"}
+    return {"error": f"{type(error).__name__}: {error}", "kind": "failed"}
