@@ -100,7 +100,7 @@ def wire(blueprint: Blueprint, registry: Registry) -> tuple[Wiring | None, list[
                 problem(
                     part.path,
                     f"{part.key} requires {capability!r} - no other component of this blueprint provides it",
-                    _who_provides(capability, registry),
+                    _who_provides(capability, registry, part),
                 )
             elif len(servers) > 1 and not _choice(servers):
                 problem(
@@ -137,11 +137,11 @@ def _choice(servers: Sequence[Part]) -> bool:
     return len(kinds) == 1 and kinds <= MANY
 
 
-def _who_provides(capability: str, registry: Registry) -> str | None:
+def _who_provides(capability: str, registry: Registry, asking: Part) -> str | None:
     """Only on the way to an error message: looks into every component there is."""
     able = []
     for entry in registry.entries():
-        if registry.examine(entry).status == "ok":
+        if (entry.kind, entry.name) != (asking.kind, asking.use) and registry.examine(entry).status == "ok":
             cls = registry.load(entry.kind, entry.name)
             if capability in cls.provides:
                 able.append(f"{entry.kind}: {entry.name}")
