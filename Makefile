@@ -16,13 +16,13 @@ test: $(STAMP)  ## all tests; as root on Debian it first installs what they need
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP)  ## format, lint, types
-	$(BIN)/ruff format --check assembler components tests bench
-	$(BIN)/ruff check assembler components tests bench
+	$(BIN)/ruff format --check assembler components tests bench docs
+	$(BIN)/ruff check assembler components tests bench docs
 	$(BIN)/mypy
 
 fix: $(STAMP)  ## let ruff mend what it can
-	$(BIN)/ruff check --fix assembler components tests bench
-	$(BIN)/ruff format assembler components tests bench
+	$(BIN)/ruff check --fix assembler components tests bench docs
+	$(BIN)/ruff format assembler components tests bench docs
 
 bench: $(STAMP)  ## measure beside real peers in one run, print ratios
 	@sh .ci/host-packages
