@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from docs import generate
 
 import moby_components
+from docs import generate
 from moby_py import hookspecs
 from moby_py.cli.main import ASSEMBLER_COMMANDS
 
