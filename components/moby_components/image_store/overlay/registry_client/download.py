@@ -130,7 +130,8 @@ async def _receive(
     writing: Task[None] | None = None
     try:
         async with Pace(options.stall, least) as pace:
-            while chunk := await response.content.readany():
+            while not response.content.at_eof():
+                chunk, _ = await response.content.readchunk()  # readany would join, and so copy
                 room -= len(chunk)
                 if room < 0:
                     why = f"more than the {descriptor.size} bytes of the manifest came"

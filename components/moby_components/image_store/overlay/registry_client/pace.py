@@ -48,13 +48,13 @@ class Meter:
     """Calls a progress sink seldom enough to cost nothing."""
 
     def __init__(self, sink: TransferProgress | None, total: int) -> None:
-        self._sink, self._total, self._last = sink, total, 0.0
+        self._sink, self._total, self._last, self._told = sink, total, 0.0, -1
 
     def at(self, done: int) -> None:
         """`done` bytes are there; reported when it is time, or when it is all."""
-        if self._sink is None:
+        if self._sink is None or done == self._told:
             return
         now = asyncio.get_running_loop().time()
         if done >= self._total or now - self._last >= REPORT_SECONDS:
-            self._last = now
+            self._last, self._told = now, done
             self._sink(done, self._total)
