@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import select
 from types import TracebackType
-from typing import Any
 
 from aiohttp import web
+
+from moby_components.api.docker.connection import Connection
 
 PIECE = 64 * 1024
 LINGER = 2.0
@@ -77,16 +78,16 @@ class Hijacked:
         self._media = media
         self._transport = transport
         self._hangup: Hangup | None = None
-        http: Any = request.protocol
+        http = request.protocol
         loop = asyncio.get_running_loop()
         self.reader = asyncio.StreamReader(limit=PIECE * 4, loop=loop)
         self._protocol = _Protocol(self.reader, http)
-        early = bytes(getattr(http, "_message_tail", b""))
+        early = bytes(http.early or b"") if isinstance(http, Connection) else b""
         transport.set_protocol(self._protocol)
         self._protocol.connection_made(transport)
         if early:
             self.reader.feed_data(early)
-        transport.resume_reading()  # aiohttp may have paused it for the early bytes
+        transport.resume_reading()  # it may have been paused for the early bytes
         self.writer = asyncio.StreamWriter(transport, self._protocol, self.reader, loop)
 
     async def __aenter__(self) -> Hijacked:

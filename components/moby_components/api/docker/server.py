@@ -13,6 +13,7 @@ from aiohttp import web
 from moby_components.api.docker import respond
 from moby_components.api.docker.backend import Backend
 from moby_components.api.docker.call import Call
+from moby_components.api.docker.connection import Connection, HttpServer
 from moby_components.api.docker.router import Route, Router
 from moby_components.api.docker.routes import ROUTES
 from moby_components.api.docker.versions import NEWEST, show, split
@@ -44,9 +45,8 @@ class Server:
         self._work: set[asyncio.Future[web.StreamResponse]] = set()
         self._streams: set[asyncio.Task[Any]] = set()
         self._closing = False
-        self.http = web.Server(
+        self.http = HttpServer(
             self.handle,
-            handler_cancellation=True,
             auto_decompress=False,
             access_log=None,
             keepalive_timeout=IDLE,
@@ -71,6 +71,8 @@ class Server:
         except Exception as error:
             self.log.exception("%s %s failed", request.method, request.path)
             response = respond.as_json({"message": f"{type(error).__name__}: {error}"}, 500)
+        if isinstance(request.protocol, Connection):
+            request.protocol.settle()
         if not response.prepared:
             for name, value in self.headers.items():
                 response.headers.setdefault(name, value)

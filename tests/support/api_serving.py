@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.api.double import DoubleEngine, DoubleNetwork, DoubleSecrets, DoubleStore
 from moby_py.component import Context, Dirs, PlatformInfo
+from support.api_double import DoubleEngine, DoubleNetwork, DoubleSecrets, DoubleStore
 
 
 class Wired:

@@ -185,8 +185,9 @@ class Process:
         self._closer = asyncio.ensure_future(end())
 
     def kill(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+        if self.pid and not self.ended.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
 
     def resize(self, height: int, width: int) -> None:
         self.size = (height, width)
