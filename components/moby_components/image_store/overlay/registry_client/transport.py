@@ -6,6 +6,7 @@ Knows nothing of registries' authentication or retries; `remote` does.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -175,15 +176,25 @@ class Transport:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return work.unreachable(f"{where} did not answer within {self.options.connect_timeout:g} s")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return work.unreachable(f"{where}: {(error.os_error.strerror or 'refused').lower()}")
+            return work.unreachable(f"{where}: {_system(error.os_error)}")
         if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | ValueError):
             return work.broken(f"it is not HTTP: {readable(_message(error))}")
-        return Retry(work.silent(f"the connection broke: {readable(_message(error))}"))
+        if isinstance(error, aiohttp.ServerDisconnectedError):
+            return Retry(work.silent("it closed the connection without an answer"))
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return Retry(work.silent("it closed the connection in the middle of an answer"))
+        return Retry(work.silent(f"the connection broke: {_system(error)}"))
 
 
 def _where(error: Exception) -> str:
     host, port = getattr(error, "host", ""), getattr(error, "port", None)
     return f"{host}:{port}" if port not in (None, 443) else str(host)
+
+
+def _system(error: Exception) -> str:
+    """Without the addresses and numbers that asyncio adds."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if number else readable(_message(error))
 
 
 def _message(error: Exception) -> str:
