@@ -204,8 +204,9 @@ class Parser:
         key = self._awaits_key()
         if key:
             self.problems.add(at, path, f"a {'map' if is_map else 'list'} as a key - keys are text")
-        self._check_tag(event, ("map",) if is_map else ("seq",), path)
-        node = Node({} if is_map else [], self._origin(event.start_mark), {})
+        known = self._check_tag(event, ("map",) if is_map else ("seq",), path)
+        origin = self._origin(event.start_mark)
+        node = Node({} if is_map else [], origin if known else replace(origin, broken=True), {})
         self._stack.append(_Open(node, path, event.anchor, skip=key))
 
     def _finish(self) -> None:

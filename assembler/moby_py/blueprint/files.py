@@ -62,9 +62,7 @@ class Files:
                 self.problems.add(Location(file), "", "the file is empty", f"blueprint: {VERSION}")
             return None
         if not isinstance(root.value, dict):
-            self.problems.add(
-                root.location, "", f"{root.told()} - a blueprint is a map", f"blueprint: {VERSION}"
-            )
+            self.problems.about(root, "", f"{root.told()} - a blueprint is a map", f"blueprint: {VERSION}")
             return None
         self._check_version(root)
         root = long_forms(root)
@@ -74,15 +72,15 @@ class Files:
     def _check_version(self, root: Node) -> None:
         said = root.value.get("blueprint")
         if said is None:
-            self.problems.add(
-                root.location,
+            self.problems.about(
+                root,
                 "blueprint",
                 "missing - it says in which version of the language the file is written",
                 f"blueprint: {VERSION}",
             )
         elif said.value != VERSION or isinstance(said.value, bool):
-            self.problems.add(
-                said.location,
+            self.problems.about(
+                said,
                 "blueprint",
                 f"version {said.told()} is not known - this moby-py reads version {VERSION}",
                 f"blueprint: {VERSION}",
@@ -97,10 +95,10 @@ class Files:
         for index, item in enumerate([said] if single else said.value):
             path = "extends" if single else join("extends", index)
             if not isinstance(item.value, str) or not item.value:
-                self.problems.add(item.location, path, f"{item.told()} is no file name")
+                self.problems.about(item, path, f"{item.told()} is no file name")
             elif "${" in item.value:
-                self.problems.add(
-                    item.location,
+                self.problems.about(
+                    item,
                     path,
                     "variables are not known yet where files are read",
                     "write the path out",
@@ -118,14 +116,14 @@ class Files:
         real = os.path.realpath(Path(item.origin.directory) / item.value)
         if real in chain:
             ring = " -> ".join((*names[chain.index(real) :], names[chain.index(real)]))
-            self.problems.add(item.location, path, f"files extend each other in a ring - {ring}")
+            self.problems.about(item, path, f"files extend each other in a ring - {ring}")
             return None
         if real in self._trees:
             return self._trees[real]
         if len(chain) >= MAX_CHAIN or len(self._trees) >= MAX_FILES:
             limit = f"{MAX_CHAIN} deep" if len(chain) >= MAX_CHAIN else f"{MAX_FILES} files"
-            self.problems.add(
-                item.location,
+            self.problems.about(
+                item,
                 path,
                 f"extends go too far - at most {limit}, and this is {' -> '.join((*names, target))}"
                 if len(chain) >= MAX_CHAIN
@@ -136,7 +134,7 @@ class Files:
         try:
             data = _read(real, regular=True)
         except _Unreadable as error:
-            self.problems.add(item.location, path, f"{target}: {error}", _look_alike(target))
+            self.problems.about(item, path, f"{target}: {error}", _look_alike(target))
             return None
         tree = self._tree(data, target, (*chain, real), (*names, target))
         if tree is not None:

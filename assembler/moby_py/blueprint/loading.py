@@ -47,7 +47,7 @@ def _declared(root: Node, problems: Problems) -> Mapping[str, Node]:
     if said is None or said.value is None:
         return {}
     if not isinstance(said.value, dict):
-        problems.add(said.location, "vars", f"{said.told()} - vars is a map", "vars: {name: value}")
+        problems.about(said, "vars", f"{said.told()} - vars is a map", "vars: {name: value}")
         return {}
     declared: Mapping[str, Node] = said.value
     return declared

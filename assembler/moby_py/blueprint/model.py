@@ -107,6 +107,11 @@ def plain(node: Node) -> Any:
 class Problems(list[Problem]):
     """Collects problems; a flood ends at the hundredth."""
 
+    def about(self, node: Node, path: str, message: str, hint: str | None = None) -> None:
+        """A problem with a value, unless one is told about it already."""
+        if not node.origin.broken:
+            self.add(node.location, path, message, hint)
+
     def add(self, location: Location, path: str, message: str, hint: str | None = None) -> None:
         if len(self) < MAX_PROBLEMS:
             self.append(Problem(location, path, message, hint))

@@ -97,10 +97,10 @@ class _Shape:
             return ""
         if not isinstance(said.value, str):
             hint = f"write {quoted(said.text)}" if said.text else None
-            self.problems.add(said.location, path, f"{said.told()} is not text", hint)
+            self.problems.about(said, path, f"{said.told()} is not text", hint)
             return ""
         if not NAME.fullmatch(said.value):
-            self.problems.add(said.location, path, f"{said.told()} is not {what} - {_NAME_RULE}")
+            self.problems.about(said, path, f"{said.told()} is not {what} - {_NAME_RULE}")
             return ""
         return said.value
 
@@ -114,7 +114,7 @@ class _Shape:
             hint = (
                 f"images: [{said.value}]" if isinstance(said.value, str) and not said.origin.shown else None
             )
-            self.problems.add(said.location, "images", f"{said.told()} is not a list of images", hint)
+            self.problems.about(said, "images", f"{said.told()} is not a list of images", hint)
             return ()
         self._record("images", root, "images")
         images = []
@@ -123,14 +123,14 @@ class _Shape:
                 continue
             path = join("images", index)
             if not isinstance(item.value, str):
-                self.problems.add(item.location, path, f"{item.told()} is not the name of an image")
+                self.problems.about(item, path, f"{item.told()} is not the name of an image")
                 continue
             try:
                 parse(item.value)
                 images.append(item.value)
             except InvalidArgument as error:
                 why = "it is not the name of an image" if item.origin.shown is not None else error.message
-                self.problems.add(item.location, path, why, error.hint)
+                self.problems.about(item, path, why, error.hint)
         return tuple(images)
 
     # -- components --------------------------------------------------------------------------------
@@ -147,8 +147,8 @@ class _Shape:
             )
             return ()
         if not isinstance(said.value, dict):
-            self.problems.add(
-                said.location,
+            self.problems.about(
+                said,
                 "components",
                 f"{said.told()} is not a map of kinds",
                 "components: {runtime: ...}",
@@ -171,7 +171,7 @@ class _Shape:
         single = not isinstance(said.value, list)
         items: list[Node] = [said] if single else said.value
         if not items:
-            self.problems.add(said.location, path, f"an empty list - name a {kind}, or leave the key out")
+            self.problems.about(said, path, f"an empty list - name a {kind}, or leave the key out")
         taken: dict[str, Location] = {}
         found: list[Selection] = []
         for index, item in enumerate(items):
@@ -202,12 +202,12 @@ class _Shape:
         if item.origin.broken:
             return None
         if not isinstance(item.value, dict):
-            self.problems.add(item.location, path, f"{item.told()} is no component", f"{kind}: NAME")
+            self.problems.about(item, path, f"{item.told()} is no component", f"{kind}: NAME")
             return None
         self._unknown(item, path, SELECTION, "options stand under with: {...}")
         use = item.value.get("use")
         if use is None or use.value is None:
-            self.problems.add(item.location, path, f"which {kind}? - use is missing", "use: NAME")
+            self.problems.about(item, path, f"which {kind}? - use is missing", "use: NAME")
             return None
         name = self._word(use, join(path, "use"), "the name of a component")
         label = item.value.get("as")
@@ -216,10 +216,7 @@ class _Shape:
             ident = self._word(label, join(path, "as"), "a name")
         options = item.value.get("with")
         if options is not None and options.value is not None and not isinstance(options.value, dict):
-            if not options.origin.broken:
-                self.problems.add(
-                    options.location, join(path, "with"), f"{options.told()} is not a map of options"
-                )
+            self.problems.about(options, join(path, "with"), f"{options.told()} is not a map of options")
             options = None
         if not name or not ident:
             return None
