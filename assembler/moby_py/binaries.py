@@ -54,14 +54,30 @@ def find(need: Binary) -> Program:
     return program
 
 
-@functools.cache
 def version_of(path: str, arguments: tuple[str, ...]) -> str:
     """The first thing like a version in what the program prints; "" when there is none.
 
     Raises OSError when it cannot be started or does not end within five seconds.
     """
-    if not arguments:
-        return ""
+    return _version(path, arguments, _stamp(path)) if arguments else ""
+
+
+def digest_of(path: str) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal. Raises OSError."""
+    return _digest(path, _stamp(path))
+
+
+Stamp = tuple[int, int, int]
+
+
+def _stamp(path: str) -> Stamp:
+    """Changes when the file does: several parts share a program, which is looked at once."""
+    facts = Path(path).stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+@functools.cache
+def _version(path: str, arguments: tuple[str, ...], stamp: Stamp) -> str:  # noqa: ARG001 - part of the key
     try:
         done = subprocess.run(
             [path, *arguments],
@@ -80,8 +96,7 @@ def version_of(path: str, arguments: tuple[str, ...]) -> str:
 
 
 @functools.cache
-def digest_of(path: str) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+def _digest(path: str, stamp: Stamp) -> str:  # noqa: ARG001 - part of the key
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,13 +9,12 @@ per implementation: a slow listener loses events, the daemon does not wait.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import copy
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +115,8 @@ class HookDispatcher:
 
     async def container_spec(self, spec: ContainerSpec) -> ContainerSpec:
         """The spec after every plugin has seen it. Raises Veto; nothing else that a plugin does."""
+        import asyncio  # a build, which makes a dispatcher too, has no use for it
+
         for implementation in self._by_hook["container_spec"]:
             if implementation.quarantined:
                 continue
@@ -174,8 +175,8 @@ class HookDispatcher:
                 implementation,
                 f"returned a value of type {type(changed).__name__} where a ContainerSpec or None belongs",
             )
-            if asyncio.iscoroutine(changed):
-                changed.close()
+            if isinstance(changed, Coroutine):
+                changed.close()  # or Python warns that nobody awaited it
             return spec
         if changed.id != spec.id:
             self._failed(implementation, "changed the container's id")

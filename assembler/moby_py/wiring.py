@@ -174,22 +174,35 @@ def find_ring(edges: set[Edge]) -> list[str]:
 
 
 def _ordered(parts: Sequence[Part], edges: set[Edge]) -> tuple[Part, ...]:
-    """Kahn's algorithm; among those ready, the one that comes first by kind and in the file."""
+    """Kind by kind where that is possible, so that people find an order they know; part by part
+    where two kinds need each other (runtime a the store, the store runtime b)."""
     ranked = sorted(parts, key=lambda p: (_rank(p.kind), p.kind, _place(p)))
-    index = {part.key: position for position, part in enumerate(ranked)}
-    waits = {part.key: {e.server for e in edges if e.user == part.key} for part in ranked}
-    ready = [index[key] for key, servers in waits.items() if not servers]
+    kind_of = {part.key: part.kind for part in parts}
+    across = {(kind_of[e.user], kind_of[e.server]) for e in edges if kind_of[e.user] != kind_of[e.server]}
+    kinds = _kahn(list(dict.fromkeys(p.kind for p in ranked)), across)
+    if kinds is not None:
+        ranked.sort(key=lambda p: kinds.index(p.kind))
+    by_key = {part.key: part for part in ranked}
+    order = _kahn(list(by_key), {(e.user, e.server) for e in edges})
+    return tuple(by_key[key] for key in order or by_key)
+
+
+def _kahn(names: Sequence[str], edges: set[tuple[str, str]]) -> list[str] | None:
+    """`names` with every server before its users, else as given; None when there is a ring."""
+    index = {name: position for position, name in enumerate(names)}
+    waits = {name: {server for user, server in edges if user == name} for name in names}
+    ready = [index[name] for name, servers in waits.items() if not servers]
     heapq.heapify(ready)
-    order: list[Part] = []
+    order: list[str] = []
     while ready:
-        part = ranked[heapq.heappop(ready)]
-        order.append(part)
-        for key, servers in waits.items():
-            if part.key in servers:
-                servers.discard(part.key)
+        done = names[heapq.heappop(ready)]
+        order.append(done)
+        for name, servers in waits.items():
+            if done in servers:
+                servers.discard(done)
                 if not servers:
-                    heapq.heappush(ready, index[key])
-    return tuple(order)
+                    heapq.heappush(ready, index[name])
+    return order if len(order) == len(names) else None
 
 
 def _rank(kind: str) -> float:

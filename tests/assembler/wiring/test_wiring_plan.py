@@ -116,6 +116,15 @@ def test_a_plugin_s_kind_starts_before_the_engine_and_after_what_it_requires() -
     assert keys == ["network/bridge", "mesh/linker", "engine/moby"]
 
 
+def test_kinds_stay_together_where_they_can_and_part_where_they_must() -> None:
+    bare = component("runtime", "bare")
+    assert plan(bare, RUNC, STORE, ENGINE).kinds == ("image_store", "runtime", "engine")
+    daemon = component("runtime", "daemon", provides=["service"])
+    store = component("image_store", "overlay", provides=["oci-mounts"], requires=["service"])
+    keys = [p.key for p in plan(RUNC, daemon, store, ENGINE).parts]
+    assert keys == ["runtime/daemon", "image_store/overlay", "runtime/runc", "engine/moby"]
+
+
 def test_a_gap_is_told_with_who_could_fill_it() -> None:
     other = component("image_store", "second", provides=["oci-mounts"])
     assert texts(NET, RUNC, shelf=[STORE, other]) == [
