@@ -151,9 +151,11 @@ class Index:
         """The image and its names."""
         self._db.execute("DELETE FROM images WHERE id = ?", (image_id,))
 
-    def settle(self, boot: str) -> None:
-        """The disk has everything that was written during this boot."""
-        self._db.execute("UPDATE images SET boot = '' WHERE boot = ?", (boot,))
+    def settle(self, image_ids: Iterable[str]) -> None:
+        """The disk has these for certain."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("UPDATE images SET boot = '' WHERE id = ?", [(i,) for i in image_ids])
 
     # -- names -----------------------------------------------------------------------------------
 
