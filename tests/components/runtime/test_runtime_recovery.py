@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.runtime.conftest import House, output_of
+from components.runtime.conftest import House, leftovers, output_of
 from moby_components.common.monitor import Task, TaskDir
 from moby_components.common.ociruntime import OciRuntime
 from moby_py.model import ContainerIO, ProcessSpec, Sandbox
@@ -99,6 +100,64 @@ def test_containers_outlive_a_killed_daemon(
         assert [line.split(" ", 3)[3] for line in log] == ["before", "after"]
 
     house(work)
+
+
+CHURN = """
+    import asyncio, secrets, sys
+    from pathlib import Path
+    from moby_py.model import ContainerIO, ContainerSpec, ProcessSpec, RootFS, Sandbox
+    from moby_py.testing.room import make_context
+    from components.runtime.conftest import RUNTIMES, binaries_of
+
+    async def main():
+        cls, room, root = RUNTIMES[sys.argv[1]], Path(sys.argv[2]), sys.argv[3]
+        runtime = cls(make_context(cls, room, binaries=binaries_of(cls)))
+        await runtime.open()
+        print("ready", flush=True)
+        while True:
+            id = secrets.token_hex(32)
+            print(id, flush=True)
+            process = ProcessSpec(args=("sleep", "30"), env=("PATH=/bin",))
+            spec = ContainerSpec(id=id, name=id, image="i", image_id="i", process=process)
+            await runtime.create(spec, RootFS(image="i", path=root), Sandbox(mode="empty"), ContainerIO())
+            await runtime.start(id)
+            await runtime.exec(id, "e", process, ContainerIO(), attach=False)
+            await runtime.delete(id)
+
+    asyncio.run(main())
+"""
+
+
+def test_nothing_stays_of_a_daemon_killed_at_any_moment(
+    house: Any, runtime_class: type[OciRuntime], tmp_path: Path, root: Path
+) -> None:
+    argv = [sys.executable, "-c", textwrap.dedent(CHURN), runtime_class.name, str(tmp_path), str(root)]
+    ids: list[str] = []
+
+    async def work(h: House) -> None:
+        for state in await h.runtime.recover():
+            assert state.status in ("created", "running", "stopped")
+            await h.runtime.delete(state.id)
+
+    for round in range(2 if runtime_class.sandboxed else 5):
+        daemon = subprocess.Popen(
+            argv,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert daemon.stdout is not None
+        try:
+            assert daemon.stdout.readline() == "ready\n"
+            time.sleep(0.013 + 0.035 * round)
+        finally:
+            daemon.kill()
+            daemon.wait()
+            ids.extend(daemon.stdout.read().split())
+            daemon.stdout.close()
+
+        house(work)
+        assert leftovers(tmp_path / "run/runtime" / runtime_class.name, ids) == []
 
 
 def test_a_half_made_container_is_cleared_away(house: Any) -> None:

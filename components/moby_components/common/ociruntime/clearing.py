@@ -21,11 +21,17 @@ PATIENCE = 10.0
 """Seconds that killed processes and their monitors have to be gone."""
 
 
-async def clear(where: TaskDir, cli: Cli, groups: Mapping[str, Path], more: Sequence[str] = ()) -> None:
-    """Take down everything of one container. `groups` are its cgroups where they are known.
+async def end(where: TaskDir, groups: Mapping[str, Path]) -> None:
+    """Kill everything of one container and wait until it, and what watched it, is gone.
 
-    Raises `RuntimeFailed` when something stays; calling again goes on from there.
+    `groups` are its cgroups where they are known. Raises `RuntimeFailed` when something stays.
     """
+    if where.read() is None:
+        # Half-made: stop the makers first, or they go on making what is being taken down.
+        makers = list(makers_of(where.path))
+        for who in makers:
+            who.kill(signal.SIGKILL)
+        await _all_gone(makers, "its makers do not die")
     doomed = _processes(where, groups)
     for who in doomed:
         who.kill(signal.SIGKILL)
@@ -37,6 +43,10 @@ async def clear(where: TaskDir, cli: Cli, groups: Mapping[str, Path], more: Sequ
         for who in monitors:  # stuck, or it holds the pipe of a process outside of the cgroup
             who.kill(signal.SIGKILL)
         await _all_gone(monitors, "its monitor does not die")
+
+
+async def erase(where: TaskDir, cli: Cli, groups: Mapping[str, Path], more: Sequence[str] = ()) -> None:
+    """After `end`: remove the runtime's state, the cgroups and the directory."""
     await cli.delete(where.name, where.path / "runtime.log", more)
     if groups:
         for path in cgroups.remove(groups):
@@ -45,19 +55,17 @@ async def clear(where: TaskDir, cli: Cli, groups: Mapping[str, Path], more: Sequ
         shutil.rmtree(where.path)
 
 
-def monitors_of(path: Path) -> list[Identity]:
-    """Monitors working in a half-made directory, found by their command line (`-b PATH`)."""
-    found = []
+def makers_of(path: Path) -> Iterable[Identity]:
+    """Monitors and runtimes at work in a directory, by their command lines (-b PATH, --bundle PATH)."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if os.fsencode(path) in words and b"-b" in words:
+            if os.fsencode(path) in words and (b"-b" in words or b"--bundle" in words):
                 who = Identity.of(int(entry.name))
                 if who:
-                    found.append(who)
-    return found
+                    yield who
 
 
 def _processes(where: TaskDir, groups: Mapping[str, Path]) -> list[Identity]:
@@ -72,11 +80,9 @@ def _monitors(where: TaskDir) -> Iterable[Identity]:
     monitor = record.monitor if record else None
     if monitor is not None:
         yield monitor
-    if record is None:
-        yield from monitors_of(where.path)
     for exec_id, task in scan_execs(where):
         if task is None:
-            yield from monitors_of(where.exec(exec_id).path)
+            yield from makers_of(where.exec(exec_id).path)
         elif task.monitor is not None:
             yield task.monitor
 

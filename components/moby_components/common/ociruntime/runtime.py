@@ -8,12 +8,13 @@ import os
 import signal as signals
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from moby_components.common import cgroups, users
-from moby_components.common.monitor import AttachStreams, Task, scan
+from moby_components.common.monitor import AttachStreams, Task, TaskDir, scan
 from moby_components.common.ociruntime import creation, execution
 from moby_components.common.ociruntime.base import ID, OciBase, groups_of_task, more_of, paths_of
-from moby_components.common.ociruntime.clearing import clear
+from moby_components.common.ociruntime.clearing import end, erase
 from moby_components.common.ociruntime.cli import Cli
 from moby_components.common.ociruntime.inits import find_init
 from moby_components.common.ocispec import Placement, build, build_process, build_resources
@@ -68,8 +69,7 @@ class OciRuntime(OciBase):
                 hierarchies=self.host.cgroups,
             )
         except BaseException:
-            groups = creation.groups_of(config, self.host.cgroups)
-            await asyncio.shield(clear(where, self.cli, paths_of(groups), more))
+            await asyncio.shield(self._undo(where, config, more))
             raise
         finally:
             self._making.discard(spec.id)
@@ -132,16 +132,25 @@ class OciRuntime(OciBase):
 
     async def delete(self, container_id: str) -> None:
         where = self._dir(container_id)
-        task = self._tasks.pop(container_id, None) or Task.adopt(where)
-        execs = [key for key in self._execs if key[0] == container_id]
         if not where.path.exists() and not self.cli.knows(container_id):
             return
+        task = self._tasks.get(container_id) or Task.adopt(where)
         groups = groups_of_task(task) if task else self.host.cgroups.at(f"{self._parent}/{container_id}")
-        await clear(where, self.cli, groups, task.record.get("arguments", ()) if task else ())
-        for ended in [task, *(self._execs.pop(key) for key in execs)]:
+        await end(where, groups)
+        execs = [task for key, task in self._execs.items() if key[0] == container_id]
+        for ended in (*execs, task):
             if ended is not None:
-                await ended.close()
+                await ended.wait()  # whoever waits for it learns its status before the file is gone
+        await erase(where, self.cli, groups, more_of(task) if task else ())
+        self._tasks.pop(container_id, None)
+        self._execs = {key: task for key, task in self._execs.items() if key[0] != container_id}
         self._exits.forget(container_id)
+
+    async def _undo(self, where: TaskDir, config: dict[str, Any], more: Sequence[str]) -> None:
+        """After a failed create."""
+        groups = paths_of(creation.groups_of(config, self.host.cgroups))
+        await end(where, groups)
+        await erase(where, self.cli, groups, more)
 
     async def recover(self) -> Sequence[TaskState]:
         found = []
