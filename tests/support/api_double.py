@@ -261,12 +261,17 @@ class DoubleEngine(Engine):
             box.process = Process()
         c = box.container
         env = dict(e.partition("=")[::2] for e in c.intent.get("Env") or ())
-        await box.process.start(
-            [c.path, *c.args],
-            {"PATH": os.environ["PATH"], **env},
-            tty=bool(c.intent.get("Tty")),
-            stdin=bool(c.intent.get("OpenStdin")),
-        )
+        try:
+            await box.process.start(
+                [c.path, *c.args],
+                {"PATH": os.environ["PATH"], **env},
+                tty=bool(c.intent.get("Tty")),
+                stdin=bool(c.intent.get("OpenStdin")),
+            )
+        except InvalidArgument:
+            if (c.intent.get("HostConfig") or {}).get("AutoRemove"):
+                await self.remove(c.id)
+            raise
         self._state(box, status="running", pid=box.process.pid, started_at=stamp())
         self.emit("container", "start", c.id, {"image": c.image, "name": c.name})
         task = asyncio.create_task(self._watch(box, box.process))
@@ -360,7 +365,7 @@ class DoubleEngine(Engine):
         return [
             c
             for c in found
-            if (all or c.state.status == "running") and (not wanted or c.state.status in wanted)
+            if (all or c.state.status in ("running", "paused")) and (not wanted or c.state.status in wanted)
         ]
 
     async def top(self, ref, ps_args="-ef"):

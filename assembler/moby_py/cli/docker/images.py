@@ -43,8 +43,6 @@ def images(
     if digests:
         columns = {"REPOSITORY": "Repository", "TAG": "Tag", "DIGEST": "Digest"} | COLUMNS
     rows = [row for item in found for row in rows_of(item, full=no_trunc)]
-    if quiet:
-        rows = list({row["ID"]: row for row in rows}.values())
     table.show(columns, rows, quiet="ID" if quiet else "", template=template, raw=found, as_json=as_json)
 
 

@@ -99,7 +99,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/containers/{name}/checkpoints", system.later),
     Route("GET", "/containers/{name}/checkpoints", system.later),
     Route("POST", "/build", system.later),
-    Route("POST", "/build/prune", system.later),
+    Route("POST", "/build/prune", system.no_build_cache),
     Route("POST", "/session", system.later),
     Route("POST", "/grpc", system.later),
     Route("POST", "/auth", system.later),
