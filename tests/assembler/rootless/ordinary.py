@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 UID = 12345
 
 
-def user_dir(tmp_path: Path) -> Path:
-    """A directory of the ordinary user, who can also reach it."""
-    if os.geteuid() != 0:
-        return tmp_path
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_mode & 0o005 != 0o005 and parent.owner() == "root" and str(parent) != "/":
-            parent.chmod(parent.stat().st_mode | 0o011)
-    home = tmp_path / "home"
-    home.mkdir()
-    os.chown(home, UID, UID)
-    return home
+@contextlib.contextmanager
+def user_dir() -> Iterator[Path]:
+    """A directory of the ordinary user, short-named, gone afterwards. Not below pytest's own, which
+    any other run of pytest as root closes to everybody else."""
+    home = Path(tempfile.mkdtemp(prefix="moby-test-", dir="/tmp"))
+    if os.geteuid() == 0:
+        os.chown(home, UID, UID)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home)
 
 
 def command(argv: list[str], uid: int = UID) -> list[str]:
@@ -31,7 +34,12 @@ def command(argv: list[str], uid: int = UID) -> list[str]:
 
 
 def run(
-    code: str, *args: str, home: Path, env: Mapping[str, str] | None = None, uid: int = UID
+    code: str,
+    *args: str,
+    home: Path,
+    env: Mapping[str, str] | None = None,
+    uid: int = UID,
+    timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python code as the ordinary user; PATH and HOME are its only environment."""
     environment = {
@@ -46,7 +54,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=timeout,
         cwd=home,
         env=environment,
     )

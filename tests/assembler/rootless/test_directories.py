@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,13 @@ def test_root(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_dir("shop") == Path("/run/moby-py/shop")
 
 
-def test_xdg(tmp_path: Path) -> None:
-    home = ordinary.user_dir(tmp_path)
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with ordinary.user_dir() as home:
+        yield home
+
+
+def test_xdg(home: Path) -> None:
     (home / "run").mkdir(mode=0o700)
     if os.geteuid() == 0:
         os.chown(home / "run", ordinary.UID, ordinary.UID)
@@ -45,9 +51,8 @@ def test_xdg(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be several users")
-def test_fallback_is_private_or_refused(tmp_path: Path) -> None:
+def test_fallback_is_private_or_refused(home: Path) -> None:
     """A relative XDG directory is ignored, as its specification says."""
-    home = ordinary.user_dir(tmp_path)
     env = {"XDG_DATA_HOME": "data", "XDG_RUNTIME_DIR": str(home / "nothing")}
     uid = 54321
     fallback = Path(f"/tmp/moby-py-{uid}")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,12 @@ LEAVE = (
 
 
 @pytest.fixture
-def home(tmp_path: Path):
-    home = ordinary.user_dir(tmp_path)
-    yield home
-    record = home / "run/keeper.json"
-    if record.exists():
-        os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+def home() -> Iterator[Path]:
+    with ordinary.user_dir() as home:
+        yield home
+        record = home / "run/keeper.json"
+        if record.exists():
+            os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
 
 
 def enter(home: Path) -> dict:

@@ -20,15 +20,12 @@ does what runc's init does, in runc's order; bwrap keeps what it is good at.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
+import marshal
 import os
-import signal
-import socket
-from typing import Any, NoReturn
 
 from . import inside, kernel, mounts
+from .lean import Any, NoReturn, Socket, signals, sockets
 from .report import Refused, explain, receive, send
 
 _EXPECTED = b"execvp /: Permission denied"
@@ -39,14 +36,16 @@ _UNSHARED = ("ipc", "uts", "net", "cgroup")
 class Process:
     """The first process as the monitor holds it: waiting for `start`."""
 
-    def __init__(self, pid: int, control: socket.socket) -> None:
+    def __init__(self, pid: int, control: Socket) -> None:
         self.pid = pid
         self.control = control
         self.pidfd = os.pidfd_open(pid)
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        try:
+            signals.pidfd_send_signal(self.pidfd, signals.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 def fork_first(
@@ -57,7 +56,7 @@ def fork_first(
     A process cannot leave the pid namespace that its children are born into (without privileges over
     the host's), so one in between goes there, forks, and leaves the first process to us.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = sockets.socketpair(sockets.AF_UNIX, sockets.SOCK_SEQPACKET)
     reader, writer = os.pipe()
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     between = os.fork()
@@ -67,7 +66,7 @@ def fork_first(
     os.close(writer)
     try:
         os.waitpid(between, 0)
-        answer = json.loads(os.read(reader, 4096))
+        answer = marshal.loads(os.read(reader, 4096))
     finally:
         os.close(reader)
         # What the container orphans later is not ours to reap.
@@ -82,7 +81,7 @@ def _fork_there(
     stdio: tuple[int, int, int] | None,
     trees: dict[str, int],
     pid_namespace: int | str,
-    ends: tuple[socket.socket, socket.socket, int],
+    ends: tuple[Socket, Socket, int],
 ) -> NoReturn:
     ours, theirs, writer = ends
     try:
@@ -95,9 +94,9 @@ def _fork_there(
             ours.close()
             os.close(writer)
             inside.first(plan, theirs, stdio, trees)
-        os.write(writer, json.dumps({"pid": pid}).encode())
+        os.write(writer, marshal.dumps({"pid": pid}))
     except BaseException as error:  # told to the monitor
-        os.write(writer, json.dumps(explain(error)).encode())
+        os.write(writer, marshal.dumps(explain(error)))
     os._exit(0)
 
 
@@ -121,8 +120,10 @@ def create(plan: dict[str, Any], stdio: tuple[int, int, int] | None) -> tuple[Pr
         limit(plan["limits"])
     except BaseException:
         process.kill()
-        with contextlib.suppress(ChildProcessError):
+        try:
             os.waitpid(process.pid, 0)
+        except ChildProcessError:
+            pass
         raise
     finally:
         for fd in joined.values():
@@ -191,7 +192,7 @@ def _sandbox(plan: dict[str, Any], first: int, joined: dict[str, int]) -> dict[s
     try:
         text = _read_object(info)
         if text:
-            child = int(json.loads(text)["child-pid"])
+            child = int(text.partition(b'"child-pid":')[2].partition(b",")[0].strip(b" \n}"))
             for kind in ("mnt", *(k for k in _UNSHARED if plan["namespaces"][k] == "private")):
                 found[kind] = os.open(f"/proc/{child}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
         found |= {kind: os.dup(fd) for kind, fd in joined.items() if kind not in ("pid", "user")}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
-import signal
-import socket
 import stat
 import termios
-from typing import Any, NoReturn
 
 from . import identity
+from .lean import Any, NoReturn, Socket, signals
 from .report import Refused, send
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -55,15 +52,17 @@ def connect(stdio: tuple[int, int, int], uid: int, *, tty: bool) -> None:
     can be opened."""
     os.setsid()
     for number, fd in enumerate(stdio):
-        with contextlib.suppress(OSError):
+        try:
             if (os.fstat(fd).st_uid != uid and not stat.S_ISCHR(os.fstat(fd).st_mode)) or tty:
                 os.fchown(fd, uid, -1)
+        except OSError:
+            pass
         os.dup2(fd, number)
     if tty:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-def run(path: str, process: dict[str, Any], program: bytes | None, control: socket.socket) -> NoReturn:
+def run(path: str, process: dict[str, Any], program: bytes | None, control: Socket) -> NoReturn:
     """Become the program. On failure tell `control` and exit with 126 or 127; on success `control`
     closes by itself (it is close-on-exec)."""
     try:
@@ -79,19 +78,21 @@ def run(path: str, process: dict[str, Any], program: bytes | None, control: sock
 
 
 def _execve(path: str, process: dict[str, Any]) -> NoReturn:
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            with contextlib.suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in range(1, signals.NSIG):
+        if number not in (signals.SIGKILL, signals.SIGSTOP):
+            try:
+                signals.signal(number, signals.SIG_DFL)
+            except (OSError, ValueError):
+                pass
+    signals.pthread_sigmask(signals.SIG_SETMASK, ())
     os.umask(0o022)
     os.execve(path, process["args"], process["env"])  # noqa: S606 - no shell is meant
 
 
-def _be_init(path: str, process: dict[str, Any], control: socket.socket) -> NoReturn:
+def _be_init(path: str, process: dict[str, Any], control: Socket) -> NoReturn:
     """docker run --init: stay as pid 1, pass signals on, reap orphans, end with the program."""
-    every = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}
-    signal.pthread_sigmask(signal.SIG_SETMASK, every)
+    every = set(range(1, signals.NSIG)) - {signals.SIGKILL, signals.SIGSTOP, 32, 33}
+    signals.pthread_sigmask(signals.SIG_SETMASK, every)
     child = os.fork()
     if child == 0:
         if os.isatty(0):
@@ -103,10 +104,12 @@ def _be_init(path: str, process: dict[str, Any], control: socket.socket) -> NoRe
     for number in (0, 1, 2):
         os.dup2(null, number)
     while True:
-        number = signal.sigwait(every)
-        if number != signal.SIGCHLD:
-            with contextlib.suppress(ProcessLookupError):
+        number = signals.sigwait(every)
+        if number != signals.SIGCHLD:
+            try:
                 os.kill(child, number)
+            except ProcessLookupError:
+                pass
             continue
         while True:
             try:
@@ -120,7 +123,7 @@ def _be_init(path: str, process: dict[str, Any], control: socket.socket) -> NoRe
                 os._exit(code if code >= 0 else 128 - code)
 
 
-def _execve_or_tell(path: str, process: dict[str, Any], control: socket.socket) -> NoReturn:
+def _execve_or_tell(path: str, process: dict[str, Any], control: Socket) -> NoReturn:
     try:
         _execve(path, process)
     except OSError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import Any
 
 from . import kernel
+from .lean import Any
 
 LAST_CAPABILITY = 63
 

@@ -6,14 +6,12 @@ Python. `enter` goes into the namespaces; everything after that happens in the c
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import socket
 import struct
-from typing import Any, NoReturn
 
 from . import execute, identity, kernel, mounts
+from .lean import Any, NoReturn, Socket
 from .report import Refused, explain, receive, send
 from .stdio import set_size
 
@@ -23,7 +21,7 @@ _TIOCSPTLCK, _TIOCGPTN, _TIOCGPTPEER = 0x40045431, 0x80045430, 0x5441
 
 
 def first(
-    plan: dict[str, Any], control: socket.socket, stdio: tuple[int, int, int] | None, trees: dict[str, int]
+    plan: dict[str, Any], control: Socket, stdio: tuple[int, int, int] | None, trees: dict[str, int]
 ) -> NoReturn:
     """Never returns. `control`: "enter" with the namespaces' descriptors comes in, "ready" (and the
     terminal's master) or an error goes out, "start" comes in, and an execve closes it."""
@@ -105,8 +103,10 @@ def _terminal(process: dict[str, Any], *, console: bool) -> tuple[int, int]:
     if process["size"]:
         set_size(master, *process["size"])
     if console:
-        with contextlib.suppress(FileExistsError):
+        try:
             os.close(os.open("/dev/console", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            pass
         number = struct.unpack("I", fcntl.ioctl(master, _TIOCGPTN, b"\0" * 4))[0]
         kernel.mount(f"/dev/pts/{number}", "/dev/console", "", kernel.MS_BIND)
     return master, slave

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from typing import Any
 
 from . import kernel
 from .create import Process, enter, fork_first, join_cgroups
+from .lean import Any
 from .report import Refused
 
 
@@ -30,8 +29,10 @@ def join(plan: dict[str, Any], stdio: tuple[int, int, int] | None) -> tuple[Proc
         return process, enter(process, namespaces)
     except BaseException:
         process.kill()
-        with contextlib.suppress(ChildProcessError):
+        try:
             os.waitpid(process.pid, 0)
+        except ChildProcessError:
+            pass
         raise
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import marshal
 import os
-import signal
-import socket
 import sys
-from typing import Any
 
 from .create import Process, create
 from .join import join
+from .lean import Any, Socket, accept, signals
 from .log import Log
 from .report import explain, receive, send
 from .stdio import STDERR, STDOUT, Stdio, listen
@@ -19,14 +16,14 @@ from .stdio import STDERR, STDOUT, Stdio, listen
 
 def main() -> None:
     """The plan is on standard input; the answer goes to standard output when the process waits to be
-    started: {"pid": N}, or {"error": text, "kind": ...} (and then nothing is left)."""
-    plan = json.loads(sys.stdin.buffer.read())
+    started: {"pid": N}, or {"error": text, "kind": ...} (and then nothing is left). Both marshalled."""
+    plan = marshal.loads(sys.stdin.buffer.read())
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.close(reader)
         os.setsid()
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN)
+        for number in (signals.SIGHUP, signals.SIGINT, signals.SIGTERM, signals.SIGPIPE):
+            signals.signal(number, signals.SIG_IGN)
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
@@ -34,9 +31,8 @@ def main() -> None:
         _monitor(plan, writer)
         os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        answer = pipe.readline()  # the process inherits the pipe: it does not close yet
-    sys.stdout.buffer.write(answer or b'{"error": "the monitor ended without a word", "kind": "failed"}')
+    answer = os.read(reader, 65536)  # written whole; the process inherits the pipe, so it does not close
+    sys.stdout.buffer.write(answer or marshal.dumps({"error": "it ended without a word", "kind": "failed"}))
 
 
 def _monitor(plan: dict[str, Any], writer: int) -> None:
@@ -61,9 +57,9 @@ def _monitor(plan: dict[str, Any], writer: int) -> None:
     except BaseException as error:  # told to the daemon, whatever it is
         if process is not None:
             process.kill()
-        os.write(writer, json.dumps(explain(error)).encode() + b"\n")
+        os.write(writer, marshal.dumps(explain(error)))
         os._exit(1)
-    os.write(writer, json.dumps({"pid": process.pid}).encode() + b"\n")
+    os.write(writer, marshal.dumps({"pid": process.pid}))
     os.close(writer)
     held = process
     others: dict[int, Any] = {starter.fileno(): lambda: _start(directory, held, starter, others)}
@@ -88,10 +84,10 @@ def _pipes(io: dict[str, Any]) -> tuple[tuple[int, int, int] | None, dict[int, i
     return (inner_in, inner_out, inner_err), {out: STDOUT, err: STDERR}, stdin
 
 
-def _start(directory: str, process: Process, starter: socket.socket, others: dict[int, Any]) -> None:
+def _start(directory: str, process: Process, starter: Socket, others: dict[int, Any]) -> None:
     """Somebody connected to `start`: let the process go, and answer when its program runs."""
     try:
-        link, _ = starter.accept()
+        link = accept(starter)
     except OSError:
         return
     del others[starter.fileno()]
@@ -100,9 +96,9 @@ def _start(directory: str, process: Process, starter: socket.socket, others: dic
     send(process.control, {"start": True})
     message, _ = receive(process.control)  # nothing: the execve closed it
     process.control.close()
-    with link:
-        link.setblocking(True)
-        send(link, message or {"ok": True})
+    link.setblocking(True)
+    send(link, message or {"ok": True})
+    link.close()
 
 
 def _finish(plan: dict[str, Any], code: int) -> None:
@@ -111,11 +107,15 @@ def _finish(plan: dict[str, Any], code: int) -> None:
     if plan["oom_file"] and _oom_kills(plan["oom_file"]):
         _write(f"{directory}/oom", "")
     for name in ("attach", "start", "ctl"):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(f"{directory}/{name}")
-    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile: nobody asks
+        except FileNotFoundError:
+            pass
+    try:
         _write(f"{directory}/exit/.{plan['name']}", str(code))
         os.rename(f"{directory}/exit/.{plan['name']}", f"{directory}/exit/{plan['name']}")
+    except FileNotFoundError:
+        pass
 
 
 def _oom_kills(file: str) -> bool:

@@ -8,13 +8,12 @@ mqueue, cgroup, devices, masked and read-only paths, the read-only root.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-from typing import Any
 
 from . import kernel
+from .lean import Any
 from .report import Refused
 
 _COVERED = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
@@ -47,8 +46,10 @@ def furnish(plan: dict[str, Any], trees: dict[str, int]) -> None:
     kernel.mount_setattr("/", clear=kernel.ATTR_NOSUID | (kernel.ATTR_NODEV if devices_ok else 0))
     if plan["privileged"]:
         for path in _COVERED:
-            with contextlib.suppress(OSError):
+            try:
                 kernel.umount(path)
+            except OSError:
+                pass
     for index, mount in enumerate(plan["mounts"]):
         try:
             if mount["kind"] == "bind":
@@ -94,16 +95,20 @@ def _file_system(mount: dict[str, Any]) -> None:
 def _cgroup(target: str, mount: dict[str, Any]) -> None:
     """Each controller read-only, as far as this host lets us: programs read their limits there."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | mount["flags"]
-    with contextlib.suppress(OSError):
+    try:
         if mount["controllers"] is None:
             kernel.mount("cgroup", target, "cgroup2", flags)
             return
         kernel.mount("tmpfs", target, "tmpfs", flags & ~kernel.MS_RDONLY, "mode=755,size=64k")
         for controller in mount["controllers"]:
-            with contextlib.suppress(OSError):
-                os.mkdir(f"{target}/{controller}", 0o755)
+            os.mkdir(f"{target}/{controller}", 0o755)
+            try:
                 kernel.mount("cgroup", f"{target}/{controller}", "cgroup", flags, controller)
+            except OSError:
+                os.rmdir(f"{target}/{controller}")
         kernel.mount_setattr(target, set_=flags & 15)
+    except OSError:
+        pass
 
 
 def _device(target: str, tree: int) -> None:
@@ -148,7 +153,7 @@ def _mask(path: str) -> None:
 def _make_target(target: str, *, directory: bool) -> str:
     """Make sure there is something of the right kind to mount on; returns its real path."""
     path = os.path.realpath(target)
-    if path == "/" or path == "/proc" or path.startswith("/proc/"):
+    if path in ("/", "/proc") or path.startswith("/proc/"):
         raise Refused(f"cannot mount on {target}: {path} is not a place for mounts", "invalid")
     if directory:
         os.makedirs(path, 0o755, exist_ok=True)

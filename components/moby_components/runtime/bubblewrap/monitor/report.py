@@ -1,12 +1,13 @@
-"""Words between the processes of one monitor: one JSON object a packet, with descriptors beside it."""
+"""Words between the processes of one monitor, and with the daemon that started it: one dictionary a
+packet (marshal: the same Python reads and writes it), with descriptors beside it."""
 
 from __future__ import annotations
 
 import array
-import json
+import marshal
 import os
-import socket
-from typing import Any
+
+from .lean import Any, Socket, sockets
 
 LARGEST = 65536
 
@@ -19,30 +20,30 @@ class Refused(Exception):
         self.kind = kind
 
 
-def send(link: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+def send(link: Socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
     """Whoever went away needs no telling."""
-    data = json.dumps(message).encode()
+    data = marshal.dumps(message)
     try:
         if fds:
             rights = array.array("i", fds)
-            link.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], socket.MSG_NOSIGNAL)
+            link.sendmsg([data], [(sockets.SOL_SOCKET, sockets.SCM_RIGHTS, rights)], sockets.MSG_NOSIGNAL)
         else:
-            link.send(data, socket.MSG_NOSIGNAL)
+            link.send(data, sockets.MSG_NOSIGNAL)
     except OSError:
         pass
 
 
-def receive(link: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+def receive(link: Socket) -> tuple[dict[str, Any] | None, list[int]]:
     """The next message and its descriptors; None when the other side has closed (or executed)."""
     try:
-        data, ancillary, _, _ = link.recvmsg(LARGEST, socket.CMSG_SPACE(8 * 4), socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, _, _ = link.recvmsg(LARGEST, sockets.CMSG_SPACE(8 * 4), sockets.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None, []
     fds = array.array("i")
     for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+        if level == sockets.SOL_SOCKET and kind == sockets.SCM_RIGHTS:
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-    return (json.loads(data) if data else None), list(fds)
+    return (marshal.loads(data) if data else None), list(fds)
 
 
 def explain(error: BaseException) -> dict[str, Any]:

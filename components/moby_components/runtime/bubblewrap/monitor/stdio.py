@@ -7,18 +7,19 @@ read, so that the process itself waits. New connections are taken before output 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
 import select
-import socket
 import struct
 import termios
 import time
-from collections.abc import Callable
 
+from .lean import TYPE_CHECKING, Socket, accept, sockets
 from .log import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHUNK = 32768
 """At most so many bytes of output in one packet, and of input from one."""
@@ -36,7 +37,7 @@ class Client:
 
     __slots__ = ("link", "pending", "shut", "wrote")
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: Socket) -> None:
         self.link = link
         self.pending: bytes | None = None
         self.wrote = False
@@ -45,7 +46,7 @@ class Client:
     def send(self, packet: bytes) -> bool:
         """False: the client is gone."""
         try:
-            self.link.send(packet, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self.link.send(packet, sockets.MSG_DONTWAIT | sockets.MSG_NOSIGNAL)
         except BlockingIOError:
             self.pending = packet
         except OSError as error:
@@ -144,10 +145,11 @@ class Stdio:
         self.log.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            link, _ = self.listener.accept()
-            link.setblocking(False)
+        try:
+            link = accept(self.listener)
             self.clients[link.fileno()] = Client(link)
+        except OSError:
+            pass
 
     def _copy(self, fd: int) -> bool:
         """One piece of output. False when there is none now."""
@@ -264,16 +266,18 @@ class Stdio:
             if kind == 1 and self.terminal >= 0:
                 set_size(self.terminal, height, width)
             elif kind == 2:
-                with contextlib.suppress(OSError):
+                try:
                     self.log.reopen()
+                except OSError:
+                    pass
 
 
-def listen(path: str) -> socket.socket:
+def listen(path: str) -> Socket:
     """A SEQPACKET listener at `path`, which may be longer than a socket's name can be."""
     directory, _, name = path.rpartition("/")
     where = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener = Socket(sockets.AF_UNIX, sockets.SOCK_SEQPACKET)
         old = os.umask(0o077)
         try:
             listener.bind(f"/proc/self/fd/{where}/{name}")
@@ -289,5 +293,7 @@ def listen(path: str) -> socket.socket:
 def set_size(terminal: int, height: int, width: int) -> None:
     """Set a terminal's size in characters; its foreground processes get SIGWINCH."""
     size = struct.pack("HHHH", height & 0xFFFF, width & 0xFFFF, 0, 0)
-    with contextlib.suppress(OSError):
+    try:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+    except OSError:
+        pass

@@ -1,0 +1,69 @@
+"""The operations table: as root here, as an ordinary user in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from assembler.rootless import ordinary
+from components.bubblewrap import cgroup_operations, operations
+from components.bubblewrap.room import room
+
+TESTS = Path(__file__).parents[2]
+
+
+async def _play(work: operations.Operation, base: Path) -> None:
+    async with room(base) as made:
+        await asyncio.wait_for(work(made), 60)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", [*operations.TABLE, *cgroup_operations.TABLE])
+def test_as_root(name: str, tmp_path: Path) -> None:
+    work = operations.TABLE.get(name) or cgroup_operations.TABLE[name]
+    asyncio.run(_play(work, tmp_path / "room"))
+
+
+@pytest.fixture(scope="module")
+def as_ordinary_user() -> dict[str, str]:
+    """Every operation inside `rootless.enter`, in one process: name -> "" or the traceback."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(TESTS)!r}); "
+        "from components.bubblewrap import play; play.main(sys.argv[1])"
+    )
+    with ordinary.user_dir() as home:
+        done = ordinary.run(code, str(home), home=home, timeout=240)
+        try:
+            results: dict[str, str] = json.loads((home / "results.json").read_text())
+        except FileNotFoundError:
+            pytest.fail(f"the table did not end: {done.stdout}\n{done.stderr}")
+    return results
+
+
+@pytest.mark.parametrize("name", list(operations.TABLE))
+def test_as_ordinary_user(name: str, as_ordinary_user: dict[str, str]) -> None:
+    assert as_ordinary_user[name] == ""
+
+
+def test_the_ordinary_user_is_told_what_needs_root(as_ordinary_user: dict[str, str]) -> None:
+    assert as_ordinary_user["features"] == (
+        "devices exec join-namespaces seccomp tty | runtime 'bubblewrap' does not support 'pause' here - "
+        "it needs cgroups, and this platform's user may not make any | run the platform as root"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to see every process")
+def test_nothing_is_left_of_the_table(as_ordinary_user: dict[str, str]) -> None:
+    left = [
+        text
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and int(entry.name) != os.getpid()
+        for text in [(entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")]
+        if "bubblewrap/monitor/__main__" in text and "pytest" in text
+    ]
+    assert left == [], sys.executable
