@@ -29,7 +29,6 @@ _ARTICLES = {
     "null": "null",
 }
 _WORDS = {
-    "const": "is not {}",
     "minimum": "is too small - at least {}",
     "maximum": "is too large - at most {}",
     "exclusiveMinimum": "is too small - more than {}",
@@ -110,6 +109,8 @@ class _Told:
     ) -> None:
         where = self.source.key_location(path) if key else self.source.location(path)
         schema = error.schema if isinstance(error.schema, dict) else {}
+        if self._told_already(path):
+            return  # one mistake often breaks two rules
         self.problems.add(where, path, message, hint or _example(schema))
 
     def _unknown(self, error: ValidationError, path: str) -> None:
@@ -165,6 +166,8 @@ class _Told:
             return f"is not {_either(_ARTICLES.get(name, name) for name in types)}"
         if keyword == "enum":
             return f"is not {_either(_literal(choice) for choice in value)}"
+        if keyword == "const":
+            return f"is not {_literal(value)}"
         if keyword == "minLength" and not error.instance:
             return "is empty"
         if keyword in ("anyOf", "oneOf"):

@@ -53,7 +53,7 @@ def resolve(
     blueprint = loaded.blueprint
     if blueprint is not None:
         blueprint, more = validate(blueprint, registry)
-        problems = ordered([*problems, *more])
+        problems = ordered([*problems, *more], blueprint.source.file)
     if problems or blueprint is None:
         raise BlueprintError(problems)
     return blueprint
@@ -80,7 +80,8 @@ def validate(blueprint: Blueprint, registry: Schemas) -> tuple[Blueprint, list[P
     done = tuple(checked)
     data = {**blueprint.data, "components": as_data(done)}
     source = blueprint.source.extended(origins)
-    return replace(blueprint, selections=done, data=data, source=source), ordered(problems)
+    valid = replace(blueprint, selections=done, data=data, source=source)
+    return valid, ordered(problems, source.file)
 
 
 def _with_defaults(blueprint: Blueprint, registry: Schemas, problems: Problems) -> list[Selection]:

@@ -204,7 +204,7 @@ class Parser:
         key = self._awaits_key()
         if key:
             self.problems.add(at, path, f"a {'map' if is_map else 'list'} as a key - keys are text")
-        known = self._check_tag(event, ("map",) if is_map else ("seq",), path)
+        known = self._check_tag(event, ("map",) if is_map else ("seq",))
         origin = self._origin(event.start_mark)
         node = Node({} if is_map else [], origin if known else replace(origin, broken=True), {})
         self._stack.append(_Open(node, path, event.anchor, skip=key))
@@ -219,13 +219,16 @@ class Parser:
             self._place(done.node)
 
     def _alias(self, event: Any) -> None:
-        at, path = self._at(event.start_mark), self._path()
+        at = self._at(event.start_mark)
         if any(opened.anchor == event.anchor for opened in self._stack):
             raise _Stop(
-                at, path, f"*{event.anchor} stands inside of &{event.anchor} - a value cannot hold itself"
+                at,
+                self._path(),
+                f"*{event.anchor} stands inside of &{event.anchor} - a value cannot hold itself",
             )
         if event.anchor not in self._anchors:
-            self.problems.add(at, path, f"*{event.anchor} is not known - no &{event.anchor} comes before it")
+            why = f"*{event.anchor} is not known - no &{event.anchor} comes before it"
+            self.problems.add(at, self._path(), why)
             node, values, size = Node(None, replace(self._origin(event.start_mark), broken=True)), 1, 0
         else:
             node, values, size = self._anchors[event.anchor]
@@ -272,9 +275,9 @@ class Parser:
 
     def _scalar(self, loader: Any, event: Any) -> None:
         self._spend(1, len(event.value), event.start_mark)
-        at, path = self._at(event.start_mark), self._path()
+        at = self._at(event.start_mark)
         key = self._awaits_key()
-        value, broken = self._value(loader, event, path, key)
+        value, broken = self._value(loader, event, key)
         origin = self._origin(event.start_mark)
         node = Node(value, replace(origin, broken=True) if broken else origin, text=event.value)
         if event.anchor:
@@ -283,13 +286,13 @@ class Parser:
             self._place(node)
         elif value == "<<" and event.implicit[0]:
             self.problems.add(
-                at, path, "merge keys (<<) are not part of the language", "say extends, or repeat it"
+                at, self._path(), "merge keys (<<) are not part of the language", "say extends, or repeat it"
             )
             self._stack[-1].key, self._stack[-1].key_at = "", None
         else:
             self._set_key(node, at)
 
-    def _value(self, loader: Any, event: Any, path: str, key: bool) -> tuple[Any, bool]:
+    def _value(self, loader: Any, event: Any, key: bool) -> tuple[Any, bool]:
         """The scalar's value, and whether a problem was told about it."""
         text: str = event.value
         at = self._at(event.start_mark)
@@ -297,48 +300,50 @@ class Parser:
             tag = (event.tag or "").removeprefix(_TAG)
             if event.tag in (None, "!") or tag == "str":
                 return text, False
-            if not self._check_tag(event, ("null", "bool", "int", "float"), path):
+            if not self._check_tag(event, ("null", "bool", "int", "float")):
                 return text, True
             if not any(name == tag and pattern.fullmatch(text) for name, pattern in _CORE):
-                self.problems.add(at, path, f"{quoted(text)} is not {_WORDS[tag]}, as its tag !!{tag} says")
+                self.problems.add(
+                    at, self._path(), f"{quoted(text)} is not {_WORDS[tag]}, as its tag !!{tag} says"
+                )
                 return text, True
-            return self._convert(tag, text, at, path)
+            return self._convert(tag, text, at)
         core = next((name for name, pattern in _CORE if pattern.fullmatch(text)), "str")
         old = loader.resolve(yaml.ScalarNode, text, (True, False)).removeprefix(_TAG)
         if core == "int" and re.fullmatch(r"[-+]?0[0-9]+", text):
             old = "octal"
         if old == core or (key and core == "str"):
-            return self._convert(core, text, at, path)
+            return self._convert(core, text, at)
         readings = f"{_WORDS.get(old, 'an octal number')} or {_WORDS[core]}"
         if _WORDS.get(old) == _WORDS[core]:
             readings = "one number or another"
         self.problems.add(
             at,
-            path,
+            self._path(),
             f"{text if len(text) < 40 else text[:37] + '...'} is {readings}, depending on who reads it",
             _clear(text, old),
         )
         return text, True
 
-    def _convert(self, tag: str, text: str, at: Location, path: str) -> tuple[Any, bool]:
+    def _convert(self, tag: str, text: str, at: Location) -> tuple[Any, bool]:
         value = scalar(tag, text)
         if value is None and tag != "null":
             self.problems.add(
                 at,
-                path,
+                self._path(),
                 f"{text if len(text) < 40 else text[:37] + '...'} is not a number that a blueprint can hold"
                 " - it does not fit 64 bits",
             )
             return 0, True
         return value, False
 
-    def _check_tag(self, event: Any, known: tuple[str, ...], path: str) -> bool:
+    def _check_tag(self, event: Any, known: tuple[str, ...]) -> bool:
         if event.tag is None or event.tag == "!" or event.tag.removeprefix(_TAG) in known:
             return True
         tag = "!!" + event.tag.removeprefix(_TAG) if event.tag.startswith(_TAG) else event.tag
         self.problems.add(
             self._at(event.start_mark),
-            path,
+            self._path(),
             f"unknown tag {quoted(tag)} - a blueprint is plain data",
             "leave it out",
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from moby_py.blueprint import overrides
-from moby_py.blueprint.files import Files
+from moby_py.blueprint.files import Files, name_of
 from moby_py.blueprint.model import Loaded, Node, Problems, ordered
 from moby_py.blueprint.shape import shape
 from moby_py.variables import Variables
@@ -31,15 +31,16 @@ def load(
     problems. Bounded: 1 MiB in all files together, 20,000 values, 32 levels, 16 files deep.
     """
     problems = Problems()
+    first = name_of(os.fspath(path))
     files = Files(problems)
     root = files.blueprint(os.fspath(path))
     if root is None:
-        return Loaded(None, ordered(problems))
+        return Loaded(None, ordered(problems, first))
     root = overrides.apply(root, sets, problems, files.budget)
     environment = os.environ if environ is None else environ
     root = Variables(_declared(root, problems), variables or {}, environment, problems).tree(root)
     blueprint = shape(root, Path(path), problems)
-    return Loaded(blueprint, ordered(problems))
+    return Loaded(blueprint, ordered(problems, first))
 
 
 def _declared(root: Node, problems: Problems) -> Mapping[str, Node]:

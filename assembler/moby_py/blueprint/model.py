@@ -125,10 +125,10 @@ class Problems(list[Problem]):
         return len(self) > MAX_PROBLEMS
 
 
-def ordered(problems: Iterable[Problem]) -> list[Problem]:
-    """In file order: the files as they first turn up, then line and column."""
+def ordered(problems: Iterable[Problem], first: str) -> list[Problem]:
+    """In file order: the file `first`, the others as they turn up; then line and column."""
     told = list(problems)
-    rank: dict[str, int] = {}
+    rank = {first: 0}
     for problem in told:
         rank.setdefault(problem.location.file, len(rank))
     return sorted(told, key=lambda p: (rank[p.location.file], p.location.line, p.location.column, p.path))

@@ -44,8 +44,8 @@ class _Shape:
             "images": list(images),
         }
         self.origins[""] = root.origin
-        for key in ("blueprint", "name", "components"):
-            self._record(key, root, key, deep=False)
+        for key in ("blueprint", "name"):
+            self._record(key, root, key)
         if declared is not None:
             self._record("vars", root, "vars")
         return Blueprint(
@@ -154,6 +154,7 @@ class _Shape:
                 "components: {runtime: ...}",
             )
             return ()
+        self._record("components", root, "components", deep=False)
         found: list[Selection] = []
         for kind in in_order(said.value):
             path = join("components", kind)
@@ -179,23 +180,27 @@ class _Shape:
             selection = self._selection(kind, item, place, join(path, index))
             if selection is None:
                 continue
+            said = self._id_node(item)
             if selection.id in taken:
                 where = f" (the other is at {taken[selection.id]})" if taken[selection.id].line else ""
-                self.problems.add(
-                    self._id_location(item),
+                use = quoted(item.value["use"].origin.shown or selection.use)
+                self.problems.about(
+                    said,
                     place,
-                    f"another {kind} has the name {quoted(selection.id)} already{where}",
-                    f"give it a name of its own: {{use: {selection.use}, as: {selection.use}-2}}",
+                    f"another {kind} has the name {said.told()} already{where}",
+                    f"give it a name of its own: {{use: {use}, as: NAME}}",
                 )
                 continue
-            taken[selection.id] = self._id_location(item)
+            taken[selection.id] = said.location
             found.append(selection)
         return found
 
     @staticmethod
-    def _id_location(item: Node) -> Location:
-        said: Node = item.value.get("as") or item.value["use"]
-        return said.location
+    def _id_node(item: Node) -> Node:
+        """What gives a component its name."""
+        label: Node | None = item.value.get("as")
+        use: Node = item.value["use"]
+        return use if label is None or label.value is None else label
 
     def _selection(self, kind: str, item: Node, path: str, place: str) -> Selection | None:
         """One component; `path` is how the user calls it, `place` its path in a list."""

@@ -69,7 +69,9 @@ class SmallRegistry:
             "engine.moby": NOTHING,
             "api.docker": {**NOTHING, "properties": {"group": {"type": "string", "default": ""}}},
             "mail.smtp": NOTHING,
-            "runtime.bad": PluginError("runtime.bad (from acme 1): its option schema is not JSON", hint="ask"),
+            "runtime.bad": PluginError(
+                "runtime.bad (from acme 1): its option schema is not JSON", hint="ask"
+            ),
             **(schemas or {}),
         }
 

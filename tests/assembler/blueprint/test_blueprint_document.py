@@ -79,26 +79,31 @@ def test_what_cannot_be_read_is_one_problem(desk: Desk, text: bytes, expected: s
         ),
         (
             "vars: !!python/object/apply:os.system [true]",
-            '3:7: vars: unknown tag "!!python/object/apply:os.system" - a blueprint is plain data | leave it out',
+            '3:7: vars: unknown tag "!!python/object/apply:os.system" - a blueprint is plain data'
+            " | leave it out",
         ),
         ("vars: !include x", '3:7: vars: unknown tag "!include" - a blueprint is plain data | leave it out'),
         ("vars: {a: !!int x}", '3:11: vars.a: "x" is not a number, as its tag !!int says'),
         ("vars: {a: *b}", "3:11: vars.a: *b is not known - no &b comes before it"),
         (
             "vars: {a: yes}",
-            '3:11: vars.a: yes is true or false or text, depending on who reads it | write true or "yes" for text',
+            "3:11: vars.a: yes is true or false or text, depending on who reads it"
+            ' | write true or "yes" for text',
         ),
         (
             "vars: {a: Off}",
-            '3:11: vars.a: Off is true or false or text, depending on who reads it | write false or "Off" for text',
+            "3:11: vars.a: Off is true or false or text, depending on who reads it"
+            ' | write false or "Off" for text',
         ),
         (
             "vars: {a: 0755}",
-            '3:11: vars.a: 0755 is an octal number or a number, depending on who reads it | write 755 or "0755" for text',
+            "3:11: vars.a: 0755 is an octal number or a number, depending on who reads it"
+            ' | write 755 or "0755" for text',
         ),
         (
             "vars: {a: 1_000}",
-            '3:11: vars.a: 1_000 is a number or text, depending on who reads it | write 1000 or "1_000" for text',
+            "3:11: vars.a: 1_000 is a number or text, depending on who reads it"
+            ' | write 1000 or "1_000" for text',
         ),
         (
             "vars: {a: 22:22}",
