@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moby_components.engine.moby.core import Core
-from moby_py.errors import InvalidArgument, NotFound
+from moby_py.errors import Conflict, InvalidArgument, NotFound
 from moby_py.model import ImageRecord, ProgressSink, RegistryAuth, RemovedImage
 from moby_py.reference import parse
 
@@ -82,7 +82,10 @@ class Images:
             runtime = core.runtimes.get(record.runtime)
             freeze = pause and record.status == "running" and runtime and "pause" in runtime.features
             if freeze and runtime is not None:
-                await runtime.pause(entry.id)
+                try:
+                    await runtime.pause(entry.id)
+                except Conflict:
+                    freeze = False  # it has just ended
             try:
                 image = await core.store.commit(
                     entry.id,

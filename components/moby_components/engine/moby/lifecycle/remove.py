@@ -29,6 +29,9 @@ class Remover:
         entry = self._core.get(ref)
         if force:
             await self._stopper.force_down(entry)
+            if entry.removal is not None:  # --rm was faster
+                await asyncio.shield(entry.removal)
+                return
         async with self._core.locked(entry.id, "force-remove" if force else "remove"):
             await self.erase(entry)
         if volumes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from moby_components.engine.moby.rendering import etc_files, logconfig, network
 from moby_components.engine.moby.rendering.devices import check_devices
+from moby_components.engine.moby.rendering.mounts import plan
 from moby_components.engine.moby.rendering.namespaces import namespaces
 from moby_components.engine.moby.rendering.process import process
 from moby_components.engine.moby.rendering.resources import limited, resources
@@ -34,6 +35,7 @@ def check(body: Mapping[str, Any], id: str, *, default_network: str) -> tuple[st
         etc_files.extra_hosts(host)
         etc_files.check_dns(host)
         check_devices(host)
+        plan(body, lambda _: ())
         for port in body.get("ExposedPorts") or {}:
             network.exposed(port)
         if body.get("StopSignal"):
