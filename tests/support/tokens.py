@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import ssl
 import subprocess
 import threading
 import time
@@ -47,9 +48,7 @@ class TokenServer:
                 allowed = [a for a in allowed if a == "pull" and name.startswith("public/")]
             access.append({"type": kind, "name": name, "actions": allowed})
         now = int(time.time())
-        der = subprocess.run(
-            ["openssl", "x509", "-in", self.certificate, "-outform", "DER"], capture_output=True, check=True
-        ).stdout
+        der = ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
         header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(der).decode()]}
         claims = {
             "iss": ISSUER,

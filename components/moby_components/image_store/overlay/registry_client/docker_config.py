@@ -60,7 +60,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise Unavailable(f"cannot read {path} - {error.strerror}") from error
+        raise Unavailable(f"cannot read {path} - {str(error.strerror).lower()}") from error
     try:
         found = json.loads(data) if len(data) <= MAX_BYTES else None
     except (ValueError, RecursionError) as error:
@@ -134,7 +134,7 @@ async def _ask(helper: str, server: str, timeout: float) -> RegistryAuth | None:
             stderr=asyncio.subprocess.DEVNULL,
         )
     except OSError as error:
-        raise failed(f"cannot be started: {error.strerror}") from error
+        raise failed(f"cannot be started: {str(error.strerror).lower()}") from error
     try:
         async with asyncio.timeout(timeout):
             await _tell(process.stdin, server)

@@ -110,7 +110,7 @@ class Hosts:
                         context.load_cert_chain(file, file.with_suffix(".key"))
                 except (OSError, ssl.SSLError) as error:
                     raise Unavailable(
-                        f"cannot use {file} for {netloc} - {error.strerror or error}",
+                        f"cannot use {file} for {netloc} - {str(error.strerror or error).lower()}",
                         hint="a .cert needs its .key beside it, both PEM and readable",
                     ) from error
         return context

@@ -179,6 +179,9 @@ class Transport:
             return work.unreachable(f"{where}: {_system(error.os_error)}")
         if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | ValueError):
             return work.broken(f"it is not HTTP: {readable(_message(error))}")
+        if alert := _alert(error):
+            hint = "does it ask for a client certificate? .cert and .key go where its CA goes"
+            return work.unreachable(f"TLS was refused: {alert}", hint=hint)
         if isinstance(error, aiohttp.ServerDisconnectedError):
             return Retry(work.silent("it closed the connection without an answer"))
         if isinstance(error, aiohttp.ClientPayloadError):
@@ -189,6 +192,15 @@ class Transport:
 def _where(error: Exception) -> str:
     host, port = getattr(error, "host", ""), getattr(error, "port", None)
     return f"{host}:{port}" if port not in (None, 443) else str(host)
+
+
+def _alert(error: BaseException | None) -> str:
+    """The TLS alert behind a failure after the handshake (TLS 1.3 asks for certificates that late)."""
+    for _ in range(4):
+        if isinstance(error, ssl.SSLError) and error.reason:
+            return error.reason.lower().replace("_", " ")
+        error = error.__cause__ or error.__context__ if error else None
+    return ""
 
 
 def _system(error: Exception) -> str:

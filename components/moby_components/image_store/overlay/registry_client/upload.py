@@ -95,7 +95,7 @@ async def _check_file(remote: Remote, digest: str, path: Path, size: int) -> Non
     try:
         length, found = await get_running_loop().run_in_executor(remote.transport.threads, hash_it)
     except OSError as error:
-        raise DataError(f"{remote.work.what}: cannot read {path} - {error.strerror}") from error
+        raise DataError(f"{remote.work.what}: cannot read {path} - {str(error.strerror).lower()}") from error
     if (length, found) != (size, digest):
         raise DataError(
             f"{remote.work.what}: blob {digest} is damaged in the store - "
