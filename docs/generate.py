@@ -52,7 +52,7 @@ def _options(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 def schema_text() -> str:
     """What `moby-py schema` prints, of the built-ins alone."""
-    command = [sys.executable, "-m", "moby_py", "schema"]
+    command = [sys.executable, "-m", "moby_py", "schema", "--built-in"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
