@@ -156,7 +156,7 @@ def _differences(locked: Lock, found: Lock) -> Iterator[str]:
                 f"locked is {old['use']} of {old['distribution']}"
             )
         elif old["sha256"] != new["sha256"]:
-            yield f"{part}: {_changed(new['distribution'], old, new)}"
+            yield f"{part}: {_changed(new['use'] + ' of ' + new['distribution'], old, new)}"
     for new in now.values():
         yield f"{new['kind']}/{new['id']}: {new['use']} is not in the lock"
     versions = {d["name"]: d["version"] for d in found["distributions"]}
