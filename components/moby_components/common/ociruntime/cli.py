@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,24 +46,31 @@ class Cli:
             return
         argv = [str(self.program), *self.arguments(log, more), "delete", "--force", container_id]
         finished = await run(argv, timeout=COMMAND_TIMEOUT)
-        if finished.code != 0 and self.knows(container_id):
+        if finished.code != 0:
             words = last_words(log, finished.words)
             if not any(text in words for text in _UNKNOWN):
                 raise RuntimeFailed(f"cannot delete the container - {words}")
+        # A runtime that was killed while it created leaves files that it does not know itself.
+        for path in self._files(container_id):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def knows(self, container_id: str) -> bool:
         """Whether the runtime has state of this container (all of them name it by the id)."""
-        return (self.root / container_id).exists() or container_id in self.known()
+        return bool(self._files(container_id))
 
     def known(self) -> set[str]:
         """The ids in its state directory: folders, or runsc's files <id>_sandbox:<id>.state."""
         if not self.root.is_dir():
             return set()
-        return {
-            path.name.partition("_sandbox:")[0]
-            for path in self.root.iterdir()
-            if path.is_dir() or path.suffix == ".state"
-        }
+        names = (path.name for path in self.root.iterdir())
+        return {name.partition("_sandbox:")[0] for name in names if not name.startswith(".")}
+
+    def _files(self, container_id: str) -> list[Path]:
+        whole = self.root / container_id
+        return [*([whole] if whole.exists() else []), *self.root.glob(f"{container_id}_sandbox:*")]
 
     async def state(self, container_id: str, log: Path, more: Sequence[str] = ()) -> dict[str, Any]:
         """What the runtime says. Raises `NotFound` when it says nothing."""
