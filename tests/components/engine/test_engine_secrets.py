@@ -71,7 +71,7 @@ def test_missing_secrets_are_named(tmp_path: Path) -> None:
             keeper = AGE(make_context(AGE, tmp_path))
             await keeper.open()
             home.wiring.add("secrets", "age", keeper)
-            text = "secret db_password not found - the container mounts it at /run/secrets/db"
+            text = "secret db_password does not exist - the container mounts it at /run/secrets/db"
             with pytest.raises(NotFound, match=f"^{re.escape(text)}$"):
                 await home.engine.start(id)
             await keeper.close()

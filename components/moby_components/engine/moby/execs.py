@@ -78,7 +78,7 @@ class Execs:
             stdout=bool(made.body.get("AttachStdout", True)) or process.tty,
             stderr=bool(made.body.get("AttachStderr", True)),
         )
-        return View(streams, wanted)
+        return View(streams, wanted, until=made.task)
 
     async def resize(self, id: str, height: int, width: int) -> None:
         entry, made = self._get(id)

@@ -31,7 +31,7 @@ async def reveal(secrets: Secrets | None, names: Mapping[str, str]) -> dict[str,
             values[target] = await secrets.reveal(name)
         except NotFound:
             raise NotFound(
-                f"secret {name} not found - the container mounts it at {target}",
+                f"secret {name} does not exist - the container mounts it at {target}",
                 hint=f"docker secret create {name} FILE",
             ) from None
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from moby_py.model import AttachOptions, LogLine, Streams
@@ -9,7 +10,8 @@ from moby_py.model import AttachOptions, LogLine, Streams
 
 class View(Streams):
     """`past` lines first, then `live`; streams that were not asked for are read and dropped, so that
-    they hold nothing back. `left` is called once, when the client closes."""
+    they hold nothing back. The end is told only once `until` is done: who then asks for the exit code
+    gets it. `left` is called once, when the client closes."""
 
     def __init__(
         self,
@@ -17,11 +19,13 @@ class View(Streams):
         options: AttachOptions,
         *,
         past: AsyncIterator[LogLine] | None = None,
+        until: asyncio.Task[None] | None = None,
         left: Callable[[], None] = lambda: None,
     ) -> None:
         self._live = live
         self._options = options
         self._past = past
+        self._until = until
         self._left = left
         self._closed = False
 
@@ -34,6 +38,8 @@ class View(Streams):
                 return line.stream, line.text
         while self._live is not None:
             piece = await self._live.read()
+            if piece is None and self._until is not None:
+                await asyncio.wait([self._until])
             if piece is None or self._wanted(piece[0]):
                 return piece
         return None
