@@ -88,13 +88,12 @@ async def fetch_token(
     scopes: list[str],
     auth: RegistryAuth | None,
     *,
-    plain: bool,
     verify: bool,
 ) -> Token:
-    """Ask the realm. `plain`: the registry itself is spoken to unencrypted, so may its realm be.
+    """Ask the realm, which is TLS unless it is loopback or insecure by the options.
 
     Raises PermissionDenied (refused), DataError (no token in the answer), Retry (5xx, resets)."""
-    url = _realm(transport, work, challenge, plain=plain)
+    url = _realm(transport, work, challenge)
     service = {"service": challenge.service} if challenge.service else {}
     headers = {"Accept": "application/json"}
     if auth and auth.identity_token:
@@ -117,14 +116,14 @@ async def fetch_token(
     return await _ask(transport, work, "GET", url.with_query(query), headers, None, verify=verify)
 
 
-def _realm(transport: Transport, work: Work, challenge: Challenge, *, plain: bool) -> URL:
+def _realm(transport: Transport, work: Work, challenge: Challenge) -> URL:
     try:
         url = URL(challenge.realm)
     except ValueError:
         url = URL("")
     if url.scheme not in ("http", "https") or not url.host or url.user:
         raise work.broken("the realm of its token server is no http address")
-    if url.scheme == "http" and not (plain or transport.hosts.may_be_plain(url.raw_authority)):
+    if url.scheme == "http" and not transport.hosts.may_be_plain(url.raw_authority):
         raise work.broken(f"its token server http://{url.raw_authority} is not encrypted")
     return url
 

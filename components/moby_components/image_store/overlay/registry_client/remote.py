@@ -187,6 +187,7 @@ class Remote:
         async with self.transport.locks.setdefault(key, asyncio.Lock()):
             token = self.transport.tokens.get(key)
             if token is None or not token.fresh:
+                self.transport.forget_stale()
                 token = self.transport.tokens[key] = await self._fetch_token(challenge, auth)
         return f"Bearer {token.value}"
 
@@ -196,14 +197,12 @@ class Remote:
         scopes = list(self.scopes)
         if challenge.scope and not scopes:
             scopes = [challenge.scope]
-        scheme = await self._scheme()
         return await authentication.fetch_token(
             self.transport,
             self.work,
             challenge,
             scopes,
             auth,
-            plain=scheme == "http",
             verify=self.endpoint.verify,
         )
 

@@ -63,6 +63,13 @@ class Transport:
             )
         return self._session
 
+    def forget_stale(self) -> None:
+        """Drop tokens that ended, with the locks nobody holds: a daemon lives long."""
+        for key in [key for key, token in self.tokens.items() if not token.fresh]:
+            del self.tokens[key]
+            if key in self.locks and not self.locks[key].locked():
+                del self.locks[key]
+
     async def close(self) -> None:
         session, self._session = self._session, None
         threads, self._threads = self._threads, None
