@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -193,12 +193,14 @@ def test_the_version_costs_no_heavy_import(moby: Moby) -> None:
     assert done.stdout.splitlines()[1:] == ["[]"]
 
 
-def test_a_build_is_quick(moby: Moby) -> None:
-    """Half a second is what is wanted on an idle machine; this catches what doubles it."""
-    moby("build", "shop.yaml", "--plugin", TOYS)
+def test_a_build_is_quick(moby: Moby, tmp_path: Path) -> None:
+    """Half a second of wall time is wanted on an idle machine. Counted here in processor time, with
+    warm byte code, so that a busy machine does not fail it."""
+    warm = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}
     took = []
-    for _ in range(3):
-        began = time.monotonic()
-        moby("build", "shop.yaml", "--plugin", TOYS)
-        took.append(time.monotonic() - began)
-    assert min(took) < 1.0
+    for _ in range(4):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        moby("build", "shop.yaml", "--plugin", TOYS, **warm)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) < 0.75
