@@ -69,8 +69,10 @@ class Cli:
         return {name.partition("_sandbox:")[0] for name in names if not name.startswith(".")}
 
     def _files(self, container_id: str) -> list[Path]:
-        whole = self.root / container_id
-        return [*([whole] if whole.exists() else []), *self.root.glob(f"{container_id}_sandbox:*")]
+        if not self.root.is_dir():
+            return []
+        prefix = f"{container_id}_sandbox:"
+        return [p for p in self.root.iterdir() if p.name == container_id or p.name.startswith(prefix)]
 
     async def state(self, container_id: str, log: Path, more: Sequence[str] = ()) -> dict[str, Any]:
         """What the runtime says. Raises `NotFound` when it says nothing."""
