@@ -4,6 +4,7 @@ a folder instead of an image store. They keep their contracts' promises and isol
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
@@ -38,7 +39,8 @@ from moby_py.model import (
 )
 
 ROOT = os.geteuid() == 0
-# bash: dash takes no descriptor above 9. It waits for a byte on a descriptor, then becomes the process: create and start are two steps.
+# Waits for a byte on a descriptor, then becomes the process: create and start are two steps.
+# With bash, since dash takes no descriptor above 9.
 GATE = 'read -r go <&3 || exit 255; exec 3<&-; exec "$@"'
 
 
@@ -205,10 +207,8 @@ class HostRuntime(Runtime):
             os.close(task.gate)
             task.gate = -1
         if task.exit is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(task.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         assert task.task is not None
         await task.task
 
@@ -277,9 +277,16 @@ class FolderStore(ImageStore):
     def add(self, reference: str, folder: Path, **config: Any) -> ImageRecord:
         id = "sha256:" + hashlib.sha256(reference.encode()).hexdigest()
         record = ImageRecord(
-            id=id, references=(reference,), repo_digests=(), created="", size=0, architecture="amd64",
-            os="linux", config={"config": config}, layers=(hashlib.sha256(str(folder).encode()).hexdigest(),),
-        )  # fmt: skip
+            id=id,
+            references=(reference,),
+            repo_digests=(),
+            created="",
+            size=0,
+            architecture="amd64",
+            os="linux",
+            config={"config": config},
+            layers=(hashlib.sha256(str(folder).encode()).hexdigest(),),
+        )
         self.images[reference] = (record, folder)
         return record
 
@@ -308,8 +315,16 @@ class FolderStore(ImageStore):
     async def changes(self, container_id: str) -> Sequence[Change]:
         return self.diffs.get(container_id, [])
 
-    async def commit(self, container_id: str, *, image: str, reference: str = "", config: Any = None,
-                     author: str = "", message: str = "") -> ImageRecord:  # fmt: skip
+    async def commit(
+        self,
+        container_id: str,
+        *,
+        image: str,
+        reference: str = "",
+        config: Any = None,
+        author: str = "",
+        message: str = "",
+    ) -> ImageRecord:
         self.committed.append((container_id, dict(config)))
         copy = self.context.dirs.state / f"image-{len(self.images)}"
         shutil.copytree(self.writable(container_id), copy, symlinks=True)

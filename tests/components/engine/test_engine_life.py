@@ -47,8 +47,11 @@ def test_names(tmp_path: Path) -> None:
     async def work() -> None:
         async with house(tmp_path) as home:
             id = await home.create("true", name="/web")
-            with refused(AlreadyExists, f'Conflict. The container name "/web" is already in use by container '
-                         f'"{id}". You have to remove (or rename) that container to be able to reuse that name.'):  # fmt: skip
+            with refused(
+                AlreadyExists,
+                f'Conflict. The container name "/web" is already in use by container '
+                f'"{id}". You have to remove (or rename) that container to be able to reuse that name.',
+            ):
                 await home.create("true", name="web")
             with refused(
                 InvalidArgument, "Invalid container name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
@@ -95,8 +98,11 @@ def test_stop_grace_then_kill_and_signals(tmp_path: Path) -> None:
             assert await home.happened(stubborn) == ["create", "start", "kill", "kill", "die", "stop"]
             with pytest.raises(NotModified):
                 await home.engine.stop(stubborn)
-            with refused(Conflict, f"cannot kill container: {(await home.engine.inspect(polite)).name}: "
-                         f"container {polite} is not running"):  # fmt: skip
+            with refused(
+                Conflict,
+                f"cannot kill container: {(await home.engine.inspect(polite)).name}: "
+                f"container {polite} is not running",
+            ):
                 await home.engine.kill(polite)
             hup = await home.launch("sleep", "9")
             await home.engine.kill(hup, "HUP")
@@ -111,11 +117,11 @@ def test_pause_start_twice_and_remove_rules(tmp_path: Path) -> None:
             id = await home.launch("sleep", "60", name="web")
             with pytest.raises(NotModified):
                 await home.engine.start(id)
-            with pytest.raises(Conflict, match="stop the container before removing or force remove$"):
+            with pytest.raises(Conflict, match=r"stop the container before removing or force remove$"):
                 await home.engine.remove(id)
             await home.engine.pause(id)
             assert await home.status(id) == "paused"
-            with pytest.raises(Conflict, match="unpause the container before exec$"):
+            with pytest.raises(Conflict, match=r"unpause the container before exec$"):
                 await home.engine.exec_create(id, {"Cmd": ["true"]})
             await home.engine.unpause(id)
             await home.engine.pause(id)
@@ -199,9 +205,15 @@ def test_exec(tmp_path: Path) -> None:
     async def work() -> None:
         async with house(tmp_path) as home:
             id = await home.launch("sleep", "60", Env=["A=1"])
-            exec_id = await home.engine.exec_create(id, {
-                "Cmd": ["sh", "-c", "echo $A; cat; exit 5"], "AttachStdin": True, "AttachStdout": True, "AttachStderr": True,
-            })  # fmt: skip
+            exec_id = await home.engine.exec_create(
+                id,
+                {
+                    "Cmd": ["sh", "-c", "echo $A; cat; exit 5"],
+                    "AttachStdin": True,
+                    "AttachStdout": True,
+                    "AttachStderr": True,
+                },
+            )
             streams = await home.engine.exec_start(exec_id, detach=False)
             assert streams is not None
             await streams.write(b"in")
@@ -369,9 +381,17 @@ def test_changes_hide_what_the_engine_made(tmp_path: Path) -> None:
             id = await home.create("true", host={"Tmpfs": {"/scratch": ""}})
             home.store.diffs[id] = [
                 Change(path=path, kind=kind)
-                for path, kind in (("/etc", 0), ("/etc/hosts", 1), ("/etc/resolv.conf", 1), ("/dev", 0),
-                                   ("/dev/pts", 1), ("/scratch", 1), ("/tmp", 0), ("/tmp/mine", 1))
-            ]  # fmt: skip
+                for path, kind in (
+                    ("/etc", 0),
+                    ("/etc/hosts", 1),
+                    ("/etc/resolv.conf", 1),
+                    ("/dev", 0),
+                    ("/dev/pts", 1),
+                    ("/scratch", 1),
+                    ("/tmp", 0),
+                    ("/tmp/mine", 1),
+                )
+            ]
             assert [(c.path, c.kind) for c in await home.engine.changes(id)] == [
                 ("/tmp", 0),
                 ("/tmp/mine", 1),
@@ -457,8 +477,9 @@ def test_namespaces_of_others_need_them_running(tmp_path: Path) -> None:
                         await home.engine.start(id)
                 await home.engine.start(donor)
                 pid = (await home.engine.inspect(donor)).state.pid
-                id = await home.launch("sleep", "60", host={"PidMode": "container:donor",
-                                                            "NetworkMode": "container:donor"})  # fmt: skip
+                id = await home.launch(
+                    "sleep", "60", host={"PidMode": "container:donor", "NetworkMode": "container:donor"}
+                )
                 assert home.runtime.specs[id].namespaces["pid"] == f"/proc/{pid}/ns/pid"
                 assert home.runtime.sandboxes[id].path == f"/proc/{pid}/ns/net"
                 await home.engine.remove(id, force=True)

@@ -151,8 +151,9 @@ def test_rotation_is_asked_for_when_the_log_passes_its_limit(tmp_path: Path) -> 
     async def work() -> None:
         async with house(tmp_path) as home:
             config = {"Type": "json-file", "Config": {"max-size": "1k", "max-file": "3"}}
-            id = await home.launch("sh", "-c", "while read line; do seq 40; done", OpenStdin=True,
-                                   host={"LogConfig": config})  # fmt: skip
+            id = await home.launch(
+                "sh", "-c", "while read line; do seq 40; done", OpenStdin=True, host={"LogConfig": config}
+            )
             log = home.engine._core.layout.log(id)
             stdin = await home.engine.attach(id, _with_stdin())
             for count in (1, 2, 3):

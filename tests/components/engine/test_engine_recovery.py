@@ -41,8 +41,12 @@ def test_what_ended_meanwhile_has_its_exit_code(tmp_path: Path) -> None:
     async def work() -> None:
         async with house(tmp_path) as home:
             id = await home.launch("sh", "-c", "sleep 0.1; exit 9")
-            again = await home.launch("sh", "-c", "sleep 0.1; exit 9",
-                                      host={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}})  # fmt: skip
+            again = await home.launch(
+                "sh",
+                "-c",
+                "sleep 0.1; exit 9",
+                host={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}},
+            )
             gone = await home.launch("sleep", "0.1", host={"AutoRemove": True})
             await home.crash()
             await asyncio.sleep(0.3)

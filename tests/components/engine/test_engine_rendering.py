@@ -23,9 +23,19 @@ from moby_components.engine.moby.signals import parse_signal
 from moby_py.errors import InvalidArgument, MobyError, Unsupported
 
 ID = "0123456789ab" + "c" * 52
-IMAGE = {"config": {"Cmd": ["serve"], "Entrypoint": ["/entry"], "Env": ["A=image", "B=image"], "User": "web",
-                    "Labels": {"a": "image", "b": "image"}, "WorkingDir": "/srv", "StopSignal": "SIGINT",
-                    "Volumes": {"/data": {}}, "ExposedPorts": {"80/tcp": {}}}}  # fmt: skip
+IMAGE = {
+    "config": {
+        "Cmd": ["serve"],
+        "Entrypoint": ["/entry"],
+        "Env": ["A=image", "B=image"],
+        "User": "web",
+        "Labels": {"a": "image", "b": "image"},
+        "WorkingDir": "/srv",
+        "StopSignal": "SIGINT",
+        "Volumes": {"/data": {}},
+        "ExposedPorts": {"80/tcp": {}},
+    }
+}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +55,7 @@ def test_entrypoint_and_command(body: dict[str, Any], args: tuple[str, ...]) -> 
 
 
 def test_no_command_at_all() -> None:
-    with pytest.raises(InvalidArgument, match="^no command specified$"):
+    with pytest.raises(InvalidArgument, match=r"^no command specified$"):
         merge({}, {"config": {}})
 
 
@@ -60,7 +70,7 @@ def test_the_image_gives_defaults_and_no_more() -> None:
 def test_environment() -> None:
     env = environment({"Env": ["A=1", "PATH=/x", "TERM", "A=2"]}, hostname="h", tty=True)
     assert env == ("PATH=/x", "HOSTNAME=h", "A=2")
-    with pytest.raises(InvalidArgument, match="^invalid environment variable: =x$"):
+    with pytest.raises(InvalidArgument, match=r"^invalid environment variable: =x$"):
         environment({"Env": ["=x"]}, hostname="h", tty=False)
 
 
@@ -69,7 +79,7 @@ def test_capabilities() -> None:
     assert capability_set({"CapDrop": ["ALL"], "CapAdd": ["chown", "CAP_KILL"]}) == ("CAP_CHOWN", "CAP_KILL")
     assert set(capability_set({"CapAdd": ["ALL"], "CapDrop": ["CHOWN"]})) == set(everything()) - {"CAP_CHOWN"}
     assert capability_set({"Privileged": True}) == everything()
-    with pytest.raises(InvalidArgument, match='^unknown capability: "CAP_FLY"$'):
+    with pytest.raises(InvalidArgument, match=r'^unknown capability: "CAP_FLY"$'):
         capability_set({"CapAdd": ["FLY"]})
 
 
@@ -89,8 +99,11 @@ def test_security_options() -> None:
     assert security({"SecurityOpt": ["label=type:spc_t"]}).label == "system_u:system_r:spc_t:s0"
     profile = json.dumps({"defaultAction": "SCMP_ACT_ALLOW"})
     assert security({"SecurityOpt": [f"seccomp={profile}"]}).seccomp == profile
-    for wrong, text in (("nonsense", 'invalid --security-opt 1: "nonsense"'), ("a=b", 'invalid --security-opt 2: "a=b"'),
-                        ("seccomp={}", "invalid seccomp profile - it names no defaultAction")):  # fmt: skip
+    for wrong, text in (
+        ("nonsense", 'invalid --security-opt 1: "nonsense"'),
+        ("a=b", 'invalid --security-opt 2: "a=b"'),
+        ("seccomp={}", "invalid seccomp profile - it names no defaultAction"),
+    ):
         with pytest.raises(InvalidArgument, match=f"^{re.escape(text)}$"):
             security({"SecurityOpt": [wrong]})
 
@@ -99,26 +112,43 @@ def test_security_options() -> None:
     ("host", "text"),
     [
         ({"Memory": 1000}, "Minimum memory limit allowed is 6MB"),
-        ({"Memory": 8 << 20, "MemorySwap": 7 << 20},
-         "Minimum memoryswap limit should be larger than memory limit, see usage"),
-        ({"MemorySwap": 7 << 20},
-         "You should always set the Memory limit when using Memoryswap limit, see usage"),
-        ({"NanoCpus": 10**9, "CpuQuota": 5000}, "Conflicting options: Nano CPUs and CPU Quota cannot both be set"),
-        ({"CpuPeriod": 10}, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"),
+        (
+            {"Memory": 8 << 20, "MemorySwap": 7 << 20},
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+        ),
+        (
+            {"MemorySwap": 7 << 20},
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ),
+        (
+            {"NanoCpus": 10**9, "CpuQuota": 5000},
+            "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
+        ),
+        (
+            {"CpuPeriod": 10},
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        ),
         ({"BlkioWeight": 5}, "Range of blkio weight is from 10 to 1000"),
         ({"CpusetCpus": "a"}, "Invalid value a for cpuset cpus"),
         ({"DeviceCgroupRules": ["x"]}, "invalid device cgroup rule format: 'x'"),
         ({"Memory": "1g"}, "invalid Memory - it must be a whole number"),
     ],
-)  # fmt: skip
+)
 def test_wrong_limits(host: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidArgument, match=f"^{re.escape(text)}$"):
         resources(host)
 
 
 def test_limits() -> None:
-    found = resources({"Memory": 64 << 20, "PidsLimit": -1, "NanoCpus": 5 * 10**8, "MemorySwappiness": 0,
-                       "BlkioDeviceReadBps": [{"Path": "/dev/vda", "Rate": 1}]})  # fmt: skip
+    found = resources(
+        {
+            "Memory": 64 << 20,
+            "PidsLimit": -1,
+            "NanoCpus": 5 * 10**8,
+            "MemorySwappiness": 0,
+            "BlkioDeviceReadBps": [{"Path": "/dev/vda", "Rate": 1}],
+        }
+    )
     assert (found.memory, found.pids_limit, found.nano_cpus, found.memory_swappiness) == (
         64 << 20,
         0,
@@ -159,8 +189,16 @@ def test_mount_forms() -> None:
 
 
 def test_plans_survive_json() -> None:
-    for plan in plans(Binds=["/a:/b"], Mounts=[{"Type": "volume", "Target": "/w", "VolumeOptions":
-                      {"Labels": {"k": "v"}, "DriverConfig": {"Options": {"type": "tmpfs"}}}}]).values():  # fmt: skip
+    for plan in plans(
+        Binds=["/a:/b"],
+        Mounts=[
+            {
+                "Type": "volume",
+                "Target": "/w",
+                "VolumeOptions": {"Labels": {"k": "v"}, "DriverConfig": {"Options": {"type": "tmpfs"}}},
+            }
+        ],
+    ).values():
         assert mounts.MountPlan.load(json.loads(json.dumps(asdict(plan)))) == plan
 
 
@@ -168,23 +206,41 @@ def test_plans_survive_json() -> None:
     ("host", "text"),
     [
         ({"Binds": ["a:b:c:d"]}, "invalid volume specification: 'a:b:c:d'"),
-        ({"Binds": ["/a:b"]}, "invalid volume specification: '/a:b': invalid mount path: 'b' mount path must be absolute"),
+        (
+            {"Binds": ["/a:b"]},
+            "invalid volume specification: '/a:b': invalid mount path: 'b' mount path must be absolute",
+        ),
         ({"Binds": ["/a:/b:wo"]}, "invalid mode: wo"),
-        ({"Binds": ["/a:/"]},
-         "invalid volume specification: '/a:/': invalid specification: destination can't be '/'"),
+        (
+            {"Binds": ["/a:/"]},
+            "invalid volume specification: '/a:/': invalid specification: destination can't be '/'",
+        ),
         ({"Binds": ["/a:/b", "/c:/b"]}, "Duplicate mount point: /b"),
-        ({"Binds": ["a/b:/c"]}, 'create a/b: "a/b" includes invalid characters for a local volume name, only '
-         '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'),
-        ({"Mounts": [{"Type": "bind", "Source": "x", "Target": "/y"}]}, 'invalid mount config for type "bind": '
-         "invalid mount path: 'x' mount path must be absolute"),
-        ({"Mounts": [{"Type": "npipe", "Target": "/y"}]},
-         "invalid mount config for type \"npipe\": mount type unknown: 'npipe'"),
-        ({"Mounts": [{"Type": "volume"}]}, 'invalid mount config for type "volume": field Target must not be empty'),
-        ({"Mounts": [{"Type": "volume", "Target": "/x", "VolumeOptions": {"Subpath": "../y"}}]},
-         'invalid mount config for type "volume": subpath must be a relative path within the volume'),
+        (
+            {"Binds": ["a/b:/c"]},
+            'create a/b: "a/b" includes invalid characters for a local volume name, only '
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
+            "use absolute path",
+        ),
+        (
+            {"Mounts": [{"Type": "bind", "Source": "x", "Target": "/y"}]},
+            "invalid mount config for type \"bind\": invalid mount path: 'x' mount path must be absolute",
+        ),
+        (
+            {"Mounts": [{"Type": "npipe", "Target": "/y"}]},
+            "invalid mount config for type \"npipe\": mount type unknown: 'npipe'",
+        ),
+        (
+            {"Mounts": [{"Type": "volume"}]},
+            'invalid mount config for type "volume": field Target must not be empty',
+        ),
+        (
+            {"Mounts": [{"Type": "volume", "Target": "/x", "VolumeOptions": {"Subpath": "../y"}}]},
+            'invalid mount config for type "volume": subpath must be a relative path within the volume',
+        ),
         ({"Tmpfs": {"/t": "evil=1"}}, 'invalid tmpfs option ["evil=1"]'),
     ],
-)  # fmt: skip
+)
 def test_wrong_mounts(host: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidArgument, match=f"^{re.escape(text)}$"):
         plans(**host)
@@ -192,18 +248,28 @@ def test_wrong_mounts(host: dict[str, Any], text: str) -> None:
 
 def test_networking() -> None:
     body = {
-        "HostConfig": {"NetworkMode": "web", "PortBindings": {"80-81/tcp": [{"HostPort": "8080"}], "53/udp": None},
-                       "PublishAllPorts": True},
+        "HostConfig": {
+            "NetworkMode": "web",
+            "PortBindings": {"80-81/tcp": [{"HostPort": "8080"}], "53/udp": None},
+            "PublishAllPorts": True,
+        },
         "ExposedPorts": {"80/tcp": {}, "9/tcp": {}},
-        "NetworkingConfig": {"EndpointsConfig": {"web": {"Aliases": ["www"], "IPAMConfig": {"IPv4Address": "10.0.0.9"}},
-                                                 "back": {}}},
-    }  # fmt: skip
+        "NetworkingConfig": {
+            "EndpointsConfig": {
+                "web": {"Aliases": ["www"], "IPAMConfig": {"IPv4Address": "10.0.0.9"}},
+                "back": {},
+            }
+        },
+    }
     found = network.networking(body, id=ID, default="none")
     assert [e.network for e in found.endpoints] == ["web", "back"]
     assert (found.endpoints[0].aliases, found.endpoints[0].ipv4) == (("www", ID[:12]), "10.0.0.9")
     assert [(p.container_port, p.protocol, p.host_port) for p in found.ports] == [
-        (80, "tcp", 8080), (81, "tcp", 8080), (53, "udp", 0), (9, "tcp", 0),
-    ]  # fmt: skip
+        (80, "tcp", 8080),
+        (81, "tcp", 8080),
+        (53, "udp", 0),
+        (9, "tcp", 0),
+    ]
     assert network.networking({}, id=ID, default="none").endpoints[0].network == "none"
     assert (
         network.networking({"HostConfig": {"NetworkMode": "container:x"}}, id=ID, default="none").join == "x"
@@ -225,7 +291,7 @@ def test_hosts_and_resolv_conf() -> None:
     assert etc_files.resolv_conf(own, servers=["1.2.3.4"], of_host=host, own_loopback=False) == (
         "nameserver 8.8.8.8\noptions ndots:2\n"
     )
-    with pytest.raises(InvalidArgument, match='^invalid IP address in add-host: "x"$'):
+    with pytest.raises(InvalidArgument, match=r'^invalid IP address in add-host: "x"$'):
         etc_files.extra_hosts({"ExtraHosts": ["a:x"]})
 
 
@@ -238,11 +304,11 @@ def test_log_config() -> None:
     assert given_("local") == LogPlan(True, 20 << 20, 5)
     assert given_("none") == LogPlan(keep=False)
     assert log_plan({}, driver="local", options={"max-size": "1k"}) == LogPlan(True, 1024, 5)
-    with pytest.raises(InvalidArgument, match="^logger: no log driver named 'syslog' is registered$"):
+    with pytest.raises(InvalidArgument, match=r"^logger: no log driver named 'syslog' is registered$"):
         given_("syslog")
-    with pytest.raises(InvalidArgument, match="^unknown log opt 'x' for json-file log driver$"):
+    with pytest.raises(InvalidArgument, match=r"^unknown log opt 'x' for json-file log driver$"):
         given_("json-file", x="1")
-    with pytest.raises(InvalidArgument, match="^max-file cannot be less than 1$"):
+    with pytest.raises(InvalidArgument, match=r"^max-file cannot be less than 1$"):
         given_("json-file", **{"max-file": "0"})
     assert parse_size("1.5k") == 1536
 
@@ -269,7 +335,7 @@ def test_an_exec_is_like_the_container_but_for_what_it_says() -> None:
     assert "A=2" in other.env
     assert "TERM=xterm" in other.env
     assert (other.user, other.capabilities) == ("0", everything())
-    with pytest.raises(InvalidArgument, match="^No exec command specified$"):
+    with pytest.raises(InvalidArgument, match=r"^No exec command specified$"):
         exec_process({}, main)
 
 
@@ -292,13 +358,35 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-HOST_KEYS = ("Binds", "Mounts", "Tmpfs", "CapAdd", "Memory", "RestartPolicy", "PortBindings", "NetworkMode", "LogConfig",
-             "SecurityOpt", "Ulimits", "ExtraHosts", "PidMode", "ShmSize", "Devices", "Sysctls", "VolumesFrom")  # fmt: skip
+HOST_KEYS = (
+    "Binds",
+    "Mounts",
+    "Tmpfs",
+    "CapAdd",
+    "Memory",
+    "RestartPolicy",
+    "PortBindings",
+    "NetworkMode",
+    "LogConfig",
+    "SecurityOpt",
+    "Ulimits",
+    "ExtraHosts",
+    "PidMode",
+    "ShmSize",
+    "Devices",
+    "Sysctls",
+    "VolumesFrom",
+)
 
 
-@given(st.dictionaries(st.sampled_from(HOST_KEYS), json_values, max_size=4),
-       st.dictionaries(st.sampled_from(("Env", "Cmd", "User", "Hostname", "Volumes", "ExposedPorts", "StopSignal")),
-                       json_values, max_size=3))  # fmt: skip
+@given(
+    st.dictionaries(st.sampled_from(HOST_KEYS), json_values, max_size=4),
+    st.dictionaries(
+        st.sampled_from(("Env", "Cmd", "User", "Hostname", "Volumes", "ExposedPorts", "StopSignal")),
+        json_values,
+        max_size=3,
+    ),
+)
 def test_no_body_is_our_bug(host: dict[str, Any], body: dict[str, Any]) -> None:
     """Whatever a client sends: it is taken, or refused as the client's mistake."""
     try:

@@ -36,8 +36,19 @@ def test_back_off_doubles_up_to_a_minute_and_begins_anew_after_ten_seconds(runs:
 def test_a_crash_loop_reaches_the_minute_in_ten_steps() -> None:
     back_off = BackOff()
     assert [round(back_off.next(0.01), 1) for _ in range(12)] == [
-        0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0,
-    ]  # fmt: skip
+        0.1,
+        0.2,
+        0.4,
+        0.8,
+        1.6,
+        3.2,
+        6.4,
+        12.8,
+        25.6,
+        51.2,
+        60.0,
+        60.0,
+    ]
 
 
 @given(st.sampled_from(NAMES), st.integers(0, 255), st.integers(0, 10), st.booleans())
@@ -70,14 +81,21 @@ def test_at_boot() -> None:
 @pytest.mark.parametrize(
     ("policy", "text"),
     [
-        ({"Name": "sometimes"}, "invalid restart policy: unknown policy 'sometimes'; use one of 'no', 'always', "
-         "'on-failure', or 'unless-stopped'"),
-        ({"Name": "always", "MaximumRetryCount": 2},
-         "invalid restart policy: maximum retry count can only be used with 'on-failure'"),
-        ({"Name": "on-failure", "MaximumRetryCount": -1},
-         "invalid restart policy: maximum retry count cannot be negative"),
+        (
+            {"Name": "sometimes"},
+            "invalid restart policy: unknown policy 'sometimes'; use one of 'no', 'always', "
+            "'on-failure', or 'unless-stopped'",
+        ),
+        (
+            {"Name": "always", "MaximumRetryCount": 2},
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+        ),
+        (
+            {"Name": "on-failure", "MaximumRetryCount": -1},
+            "invalid restart policy: maximum retry count cannot be negative",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_policies(policy: dict[str, object], text: str) -> None:
     with pytest.raises(InvalidArgument, match=f"^{re.escape(text)}$"):
         RestartPolicy.of({"RestartPolicy": policy})

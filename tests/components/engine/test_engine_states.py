@@ -25,21 +25,34 @@ def test_every_state_answers_every_request() -> None:
         ("running", "start", NotModified, f"container {ID} is already started"),
         ("exited", "stop", NotModified, f"container {ID} is already stopped"),
         ("created", "kill", Conflict, f"cannot kill container: {NAME}: container {ID} is not running"),
-        ("running", "remove", Conflict, 'cannot remove container "/web": container is running: '
-         "stop the container before removing or force remove"),
-        ("paused", "remove", Conflict,
-         'cannot remove container "/web": container is paused and must be unpaused first'),
+        (
+            "running",
+            "remove",
+            Conflict,
+            'cannot remove container "/web": container is running: '
+            "stop the container before removing or force remove",
+        ),
+        (
+            "paused",
+            "remove",
+            Conflict,
+            'cannot remove container "/web": container is paused and must be unpaused first',
+        ),
         ("paused", "start", Conflict, "cannot start a paused container, try unpause instead"),
         ("paused", "exec", Conflict, f"container {ID} is paused, unpause the container before exec"),
         ("running", "unpause", Conflict, f"container {ID} is not paused"),
         ("paused", "pause", Conflict, f"container {ID} is already paused"),
-        ("restarting", "exec", Conflict,
-         f"container {ID} is restarting, wait until the container is running"),
+        (
+            "restarting",
+            "exec",
+            Conflict,
+            f"container {ID} is restarting, wait until the container is running",
+        ),
         ("removing", "remove", Conflict, f"removal of container {ID} is already in progress"),
         ("dead", "start", Conflict, "container is marked for removal and cannot be started"),
         ("exited", "exec", Conflict, f"container {ID} is not running"),
     ],
-)  # fmt: skip
+)
 def test_refusals(status: states.Status, request_: states.Request, error: type, text: str) -> None:
     with pytest.raises(error, match=f"^{re.escape(text)}$"):
         states.check(status, request_, id=ID, name=NAME)

@@ -29,8 +29,9 @@ def test_named_volumes_outlive_containers_and_cannot_go_while_used(tmp_path: Pat
             assert (point["Name"], point["Source"], point["RW"]) == ("db", volume.mountpoint, False)
             await home.output(id)
             mount = next(m for m in home.runtime.specs[id].mounts if m.target == "/data")
-            assert mount == Mount(type="bind", source=volume.mountpoint, target="/data",
-                                  options=("rbind", "rprivate", "ro"))  # fmt: skip
+            assert mount == Mount(
+                type="bind", source=volume.mountpoint, target="/data", options=("rbind", "rprivate", "ro")
+            )
             with refused(Conflict, f"remove db: volume is in use - [{id}]"):
                 await home.engine.volume_remove("db")
             await home.engine.remove(id, volumes=True)
@@ -155,10 +156,15 @@ def test_wrong_volumes(tmp_path: Path) -> None:
                 await home.engine.volume_create("x", options={"colour": "red"})
             first = await home.engine.volume_create("x", labels={"a": "b"})
             assert await home.engine.volume_create("x") == first
-            id = await home.create("true", host={"Mounts": [
-                {"Type": "bind", "Source": str(tmp_path / "missing"), "Target": "/m"}]})  # fmt: skip
-            with refused(InvalidArgument, 'invalid mount config for type "bind": bind source path does not exist: '
-                         f"{tmp_path / 'missing'}"):  # fmt: skip
+            id = await home.create(
+                "true",
+                host={"Mounts": [{"Type": "bind", "Source": str(tmp_path / "missing"), "Target": "/m"}]},
+            )
+            with refused(
+                InvalidArgument,
+                'invalid mount config for type "bind": bind source path does not exist: '
+                f"{tmp_path / 'missing'}",
+            ):
                 await home.engine.start(id)
             id = await home.create("true", host={"Binds": [f"{tmp_path / 'made'}:/m"]})
             await home.output(id)
