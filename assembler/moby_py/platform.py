@@ -19,7 +19,7 @@ from moby_py.component import Component, Context, Dirs, PlatformInfo
 from moby_py.directories import run_dir, state_dir
 from moby_py.errors import MobyError, NotFound
 from moby_py.hooks import HookDispatcher
-from moby_py.kinds import KINDS, Api, Engine, ImageStore
+from moby_py.kinds import Api, Engine, ImageStore
 from moby_py.registry import Registry
 from moby_py.supervisor import Supervisor
 
@@ -95,17 +95,17 @@ class Platform:
         self._hooks: HookDispatcher | None = None
 
     async def open(self) -> None:
-        """Construct and open every component, in the order of the kinds. Undone when one fails."""
+        """Construct and open every component, in the order that `build` wired. Undone when one fails."""
         registry = Registry(plugin_files=[Path(p) for p in self.built.plugins])
         classes = {
             (kind, item["as"]): registry.load(kind, item["use"])
-            for kind in self._order()
-            for item in self.built.components[kind]
+            for kind, items in self.built.components.items()
+            for item in items
         }
         self._hooks = HookDispatcher(registry)
         try:
-            for kind in self._order():
-                for item in self.built.components[kind]:
+            for kind, items in self.built.components.items():
+                for item in items:
                     component = classes[kind, item["as"]](self._context(kind, item, self._hooks))
                     for service in component.services():
                         await self._supervisor.start(service)
@@ -149,12 +149,6 @@ class Platform:
     @property
     def endpoints(self) -> tuple[str, ...]:
         return tuple(api.endpoint for api in self.wiring.all(Api).values())
-
-    def _order(self) -> list[str]:
-        known = [kind for kind in KINDS if kind in self.built.components]
-        extra = [kind for kind in self.built.components if kind not in KINDS]
-        at = known.index("engine") if "engine" in known else len(known)
-        return known[:at] + extra + known[at:]
 
     def _context(self, kind: str, item: Mapping[str, Any], hooks: HookDispatcher) -> Context:
         id = item["as"]
