@@ -23,6 +23,8 @@ REGULAR, HARDLINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"
 _ALIASES = {b"\0": REGULAR, b"7": REGULAR, b"S": REGULAR}
 _KNOWN = frozenset((REGULAR, HARDLINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
 _NO_DATA = frozenset((SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
+_MAX_TIME = 1 << 40
+"""Seconds; no filesystem keeps later ones, and the system call would not take much later ones."""
 _EXTENDED = frozenset((b"x", b"X", b"g", b"L", b"K"))
 
 
@@ -121,6 +123,8 @@ class TarReader:
         if length < 0:
             raise DataError(f"cannot read {what} - not a tar archive (negative size)")
         device = (_number(major, what), _number(minor, what)) if kind in b"34" else (0, 0)
+        if not all(0 <= part < 1 << 20 for part in device):
+            raise DataError(f"cannot read {what} - a device number is out of range")
         return Entry(
             name,
             kind,
@@ -128,7 +132,7 @@ class TarReader:
             _number(uid, what),
             _number(gid, what),
             length,
-            _number(mtime, what) * 1_000_000_000,
+            max(-_MAX_TIME, min(_number(mtime, what), _MAX_TIME)) * 1_000_000_000,
             link.split(b"\0", 1)[0],
             device,
             length,

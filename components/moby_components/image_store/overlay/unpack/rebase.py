@@ -44,12 +44,14 @@ class _Rebase:
         self.what = what
         self.lenient = lenient
         self.moved: list[tuple[bytes, bytes]] = []
+        self.raised: dict[bytes, bytes] = {}
 
     def run(self, facts: Facts) -> list[bytes]:
         for path in facts.implicit:
             self._implicit(self._now(path))
+        gone = {self._now(path) for path in facts.whiteouts}
         for name, target in facts.links:
-            self._link(self._now(name), self._now(target))
+            self._link(self._now(name), self._now(target), gone)
         opaque = self._opaque(facts)
         self._whiteouts(facts, opaque)
         for path in sorted(self.tree.implicit, key=lambda p: p.count(b"/"), reverse=True):
@@ -90,22 +92,30 @@ class _Rebase:
         os.fchown(descriptor, found.st_uid, found.st_gid)
         os.utime(descriptor, ns=(found.st_atime_ns, found.st_mtime_ns))
 
-    def _link(self, path: bytes, target: bytes) -> None:
-        if self.tree.lstat(target) is None:
+    def _link(self, path: bytes, target: bytes, gone: set[bytes]) -> None:
+        """What `target` was when the archive said so: the file below, whatever this layer puts under
+        that name later. Where it puts nothing there, both names are one file afterwards."""
+        first = self.raised.get(target)
+        if first is None:
             found = self.below.lookup(target)
             if found is None:
-                resolved = self.below.resolve(target)
-                found, target = self.below.lookup(resolved), resolved
+                target = self.below.resolve(target)
+                found = self.below.lookup(target)
             if found is None or found.is_dir:
                 raise DataError(
                     f"cannot unpack {self.what} - {show(path)} is a hard link to {show(target)}, not there"
                 )
-            with _Times(self.tree, target):
-                parent, name = self.tree.locate(target, create=True)
+            first = path if target in gone or self.tree.lstat(target) else target
+            with _Times(self.tree, first):
+                self.tree.remove(path)
+                parent, name = self.tree.locate(first, create=True)
                 copy_node(found.real, found.stat, parent, name, lenient=self.lenient)
-        with _Times(self.tree, path):
-            self.tree.remove(path)
-            link(self.tree, target, path)
+            self.raised[target] = self.raised[path] = first
+        if first != path:
+            self.raised[path] = first
+            with _Times(self.tree, path):
+                self.tree.remove(path)
+                link(self.tree, first, path)
 
     def _opaque(self, facts: Facts) -> set[bytes]:
         opaque: set[bytes] = set()
