@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from moby_py.component import Context, Dirs, PlatformInfo
-from support.api_double import DoubleEngine, DoubleNetwork, DoubleSecrets, DoubleStore
+from support.api_double import DoubleEngine
+from support.api_stores import DoubleNetwork, DoubleSecrets, DoubleStore
 
 
 class Wired:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.api_serving import Host, serving
+from support.api_words import Words
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +21,11 @@ def host() -> Iterator[Host]:
             yield found
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def words(host: Host) -> Words:
+    out = host.home / "out"
+    out.mkdir()
+    (out / "platform.yaml").write_text("blueprint: 1\nname: r  # short\ncomponents: {}\n")
+    return Words(host, out)

@@ -15,8 +15,6 @@ from moby_py.reference import parse
 def push(image: str, quiet: bool) -> None:
     """Upload what the registry lacks of an image."""
     reference = parse(image)
-    if not quiet:
-        click.echo(f"The push refers to repository [{reference.name}]")
     steps = client().objects(
         "POST",
         f"/images/{image_path(reference.familiar_name())}/push",

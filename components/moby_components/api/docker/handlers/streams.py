@@ -78,7 +78,7 @@ async def wait(call: Call) -> web.StreamResponse:
     finally:
         waiting.cancel()
     answer: dict[str, object] = {"StatusCode": code}
-    if problem:
+    if problem and condition != "removed":  # there it would mean that the removal failed
         answer["Error"] = {"Message": problem}
     await stream.send(answer)
     return await stream.end()

@@ -59,10 +59,7 @@ async def push(call: Call) -> web.StreamResponse:
     digest = await _relayed(out, work)
     if digest is not None:
         tag = reference.rpartition(":")[2]
-        await out.send(
-            {"status": f"{tag}: digest: {digest} size: 0"},
-            {"progressDetail": {}, "aux": {"Tag": tag, "Digest": digest, "Size": 0}},
-        )
+        await out.send({"progressDetail": {}, "aux": {"Tag": tag, "Digest": digest}})
         call.backend.engine.emit("image", "push", image.id, {"name": familiar(reference)})
     return await out.end()
 
