@@ -191,7 +191,10 @@ class HostRuntime(Runtime):
         task = self._task(container_id)
         if task.status == "stopped":
             raise Conflict("stopped")
-        os.killpg(task.process.pid, signal)
+        try:
+            os.killpg(task.process.pid, signal)
+        except ProcessLookupError:
+            raise Conflict("stopped") from None
         if signal == 9 and task.status == "paused":
             task.status = "running"
 

@@ -17,7 +17,7 @@ from moby_components.engine.moby.rendering.merge import merge
 from moby_components.engine.moby.rendering.mounts import MountPlan, plan
 from moby_components.engine.moby.rendering.process import command
 from moby_components.engine.moby.volumes import Volumes
-from moby_py.errors import AlreadyExists, InvalidArgument
+from moby_py.errors import AlreadyExists, InvalidArgument, NotFound
 from moby_py.model import Created, Volume
 
 
@@ -37,6 +37,15 @@ class Creator:
         if not reference or not isinstance(reference, str):
             raise InvalidArgument("config cannot be empty in order to create a container - it names no Image")
         image = await self._images.find(reference)
+        system, _, rest = platform.partition("/")
+        if platform and (image.os, image.architecture) != (
+            system,
+            rest.partition("/")[0] or image.architecture,
+        ):
+            raise NotFound(
+                f"image with reference {reference} was found but does not provide the specified platform "
+                f"({platform})"
+            )
         merged = merge(body, image.config)
         id = new_id()
         warnings = check(merged, id, default_network=core.network.default)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
+from collections.abc import Awaitable
 
 from moby_components.engine.moby.clock import now_ns, rfc3339
 from moby_components.engine.moby.core import Core
@@ -32,6 +35,7 @@ class Recovery:
         self._watcher = watcher
         self._stopper = stopper
         self._remover = remover
+        self._left: set[str] = set()
 
     async def run(self) -> None:
         """Load the records and join them with what the runtimes hold. Returns when every container is
@@ -43,13 +47,15 @@ class Recovery:
         tasks = await self._tasks()
         for id in set(tasks) - set(core.entries):
             core.log.warning("removing an unknown container %s of runtime %s", id[:12], tasks[id][0])
-            await tasks[id][1].delete(id)
+            with contextlib.suppress(MobyError):
+                await tasks[id][1].delete(id)
         for id in release.leftovers(core) - set(core.entries):
             core.log.warning("removing what is left of an unknown container %s", id[:12])
             await asyncio.to_thread(release.sweep, core, id)
         self._sweep_logs()
         live = [id for id, (_, _, task) in tasks.items() if task.status != "stopped"]
         await core.network.recover(live)
+        self._left = release.leftovers(core)
         for entry in list(core.entries.values()):
             await self._one(entry, tasks.get(entry.id))
         for entry in list(core.entries.values()):
@@ -85,7 +91,7 @@ class Recovery:
                 return
         if record.live:
             await self._adopt(entry, task)
-        elif task is not None or entry.id in release.leftovers(core):
+        elif task is not None or entry.id in self._left:
             await self._releaser.release(entry)
             core.save(entry)
 
@@ -145,16 +151,14 @@ class Recovery:
     async def _start(self, entry: Entry) -> None:
         await self._try(self._stopper.start(entry.id), entry, "start it again")
 
-    async def _try(self, work: object, entry: Entry, what: str) -> None:
+    async def _try(self, work: Awaitable[None], entry: Entry, what: str) -> None:
         try:
-            await work  # type: ignore[misc]
-        except MobyError as error:
+            await work
+        except (MobyError, OSError) as error:
             self._core.log.warning("container %s: cannot %s - %s", entry.record.name, what, error)
 
     def _sweep_logs(self) -> None:
         """Folders of containers whose removal was cut short after their row went."""
-        import shutil
-
         for path in self._core.layout.containers.iterdir():
             if path.name not in self._core.entries:
                 shutil.rmtree(path, ignore_errors=True)

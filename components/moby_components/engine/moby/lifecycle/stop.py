@@ -141,7 +141,7 @@ class Stopper:
         runtime = self._core.runtime_of(entry.record)
         try:
             await runtime.kill(entry.id, number)
-        except Conflict:
+        except (Conflict, NotFound):
             return  # it has just ended; the end is being recorded
         self._core.happened(entry, "kill", signal=str(number))
         if entry.record.status == "paused" and number != signals.SIGKILL:
