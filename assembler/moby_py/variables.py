@@ -22,6 +22,7 @@ _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _LEFT_ALONE = ("blueprint", "extends")
 MAX_TEXT = 1 << 16
 MAX_TOTAL = 1 << 22
+MAX_DEPTH = 32
 _STEPS: tuple[How, ...] = ("env", "--var")
 
 
@@ -178,6 +179,11 @@ class Variables:
             ring = [*self._open[self._open.index(inner) :], inner]
             self.problems.add(
                 node.location, path, f"variables need each other in a ring - {' -> '.join(ring)}"
+            )
+            return None
+        if len(self._open) >= MAX_DEPTH:
+            self.problems.add(
+                node.location, path, f"variables need each other too deep - at most {MAX_DEPTH} levels"
             )
             return None
         if inner not in self.given and inner not in self.declared:

@@ -83,7 +83,8 @@ def test_resolve_tells_them_in_file_order(desk: Desk) -> None:
         (PARTS.replace("runc", "{use: 3}"), '4:18: components.runtime.use: 3 is not text | write "3"'),
         (
             PARTS.replace("runc", "{use: ../x}"),
-            '4:18: components.runtime.use: "../x" is not the name of a component - lower-case letters, digits',
+            '4:18: components.runtime.use: "../x" is not the name of a component - '
+            "lower-case letters, digits",
         ),
         (
             PARTS.replace("runc", "{use: runc, as: a/b}"),
