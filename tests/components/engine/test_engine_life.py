@@ -77,8 +77,10 @@ def test_no_image(tmp_path: Path) -> None:
                     await home.engine.create({"Image": ref, "Cmd": ["x"]})
             with refused(InvalidArgument, "invalid reference format"):
                 await home.engine.create({"Image": "a:b:c", "Cmd": ["x"]})
-            text = "image with reference busybox was found but does not provide "
+            text = (
+                "image with reference busybox was found but does not provide "
                 "the specified platform (linux/arm64)"
+            )
             with refused(NotFound, text):
                 await home.engine.create({"Image": "busybox", "Cmd": ["x"]}, platform="linux/arm64")
             image = home.store.images["docker.io/library/busybox:latest"][0].id
