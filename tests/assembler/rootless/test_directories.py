@@ -63,7 +63,8 @@ def test_fallback_is_private_or_refused(home: Path) -> None:
         os.chown(fallback, 12, 12)
         said = ordinary.run(CODE, home=home, env=env, uid=uid).stdout.splitlines()
         assert said[1:] == [
-            f"no private directory for run-time files - {fallback} is not a directory of yours with mode 0700",
+            "no private directory for run-time files - "
+            f"{fallback} is not a directory of yours with mode 0700",
             "set XDG_RUNTIME_DIR or MOBY_PY_RUN to a directory that only you can enter",
         ]
     finally:

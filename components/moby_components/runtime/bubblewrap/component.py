@@ -167,6 +167,8 @@ class Bubblewrap(Runtime):
     async def recover(self) -> Sequence[TaskState]:
         states = []
         for directory, task in list(scan(self.context.dirs.run)):
+            if directory.name in self._making:
+                continue
             if task is None:
                 await self.delete(directory.name)
                 continue

@@ -66,7 +66,7 @@ _BWRAP_MADE = {"/proc": "proc", "/dev": "tmpfs", "/dev/pts": "devpts"}
 
 
 def plan_mounts(
-    mounts: Iterable[Mapping[str, Any]], hierarchies: Hierarchies, *, rootless: bool
+    mounts: Iterable[Mapping[str, Any]], hierarchies: Hierarchies, *, rootless: bool, own_ipc: bool
 ) -> list[dict[str, Any]]:
     """What is left to mount once bwrap has made the root, /proc, /dev and /dev/pts, in order."""
     planned = []
@@ -74,9 +74,13 @@ def plan_mounts(
         target, kind, options = mount["destination"], mount["type"], mount["options"]
         if _BWRAP_MADE.get(target) == kind or (target == "/proc" and mount["source"] == "/proc"):
             continue
-        if kind == "sysfs" and rootless:
-            # The kernel gives a user namespace a new sysfs only where it still sees the old one.
-            kind, options, mount = "bind", ["rbind", *options], {**mount, "source": "/sys"}  # noqa: PLW2901
+        if rootless and (kind == "sysfs" or (kind == "mqueue" and not own_ipc)):
+            # The kernel gives a user namespace a new sysfs only where it still sees the old one, and
+            # the queues of its own ipc namespace only.
+            host = "/sys" if kind == "sysfs" else "/dev/mqueue"
+            if not os.path.ismount(host):
+                continue
+            kind, options, mount = "bind", ["rbind", *options], {**mount, "source": host}  # noqa: PLW2901
         if kind == "bind":
             planned.append(_bind(mount["source"], target, options))
         elif kind == "cgroup":

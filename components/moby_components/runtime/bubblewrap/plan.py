@@ -56,6 +56,8 @@ def plan_create(
         if kind:
             namespaces[kind] = entry.get("path", "private")
     sysctls = dict(linux.get("sysctl") or {})
+    # The system call works in a user namespace, the file does not.
+    domainname = sysctls.pop("kernel.domainname", "")
     _check_sysctls(sysctls, namespaces)
     limited_devices = not host.rootless and "devices" in host.cgroups.mounts
     return {
@@ -65,9 +67,11 @@ def plan_create(
         "rootfs": config["root"]["path"],
         "namespaces": namespaces,
         "hostname": config.get("hostname", ""),
-        "domainname": "",
+        "domainname": domainname,
         "sysctls": sysctls,
-        "mounts": plan_mounts(config["mounts"], host.cgroups, rootless=host.rootless),
+        "mounts": plan_mounts(
+            config["mounts"], host.cgroups, rootless=host.rootless, own_ipc=namespaces["ipc"] == "private"
+        ),
         "devices": plan_devices(spec, linux["devices"]),
         # Where no cgroup stands between a root with CAP_MKNOD and the host's disks, nodev does.
         "allow_devices": limited_devices or (spec.privileged and not host.rootless),
@@ -99,6 +103,7 @@ def plan_process(
         "no_new_privileges": process["noNewPrivileges"],
         "rlimits": [_rlimit(limit) for limit in process["rlimits"]],
         "oom_score_adj": process.get("oomScoreAdj"),
+        "apparmor": process.get("apparmorProfile", ""),
         "seccomp": None if seccomp is None else _program(json.dumps(seccomp, sort_keys=True)),
         "init": init,
     }

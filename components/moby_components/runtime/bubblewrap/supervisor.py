@@ -62,6 +62,8 @@ def _judge(out: bytes, err: bytes) -> None:
     text = str(answer["error"])
     if answer.get("kind") == "invalid":
         raise InvalidArgument(_sentence(text))
+    if answer.get("kind") == "gone":
+        raise Conflict(text)
     raise RuntimeFailed(_sentence(text))
 
 

@@ -34,6 +34,8 @@ def first(
         program = bytes.fromhex(process["seccomp"]) if process["seccomp"] is not None else None
         if process["oom_score_adj"] is not None:
             _set_oom_score(process["oom_score_adj"])
+        if process["apparmor"]:
+            _set_apparmor(process["apparmor"])
         identity.set_limits(process["rlimits"])
         enter(dict(zip(message["namespaces"], fds, strict=True)), plan["sysctls"], plan["domainname"])
         if plan["mode"] == "create":
@@ -93,6 +95,19 @@ def _set_oom_score(score: int) -> None:
             file.write(str(score))
     except PermissionError:
         raise Refused("cannot lower oom_score_adj: CAP_SYS_RESOURCE is missing here", "invalid") from None
+
+
+def _set_apparmor(profile: str) -> None:
+    """The profile of the coming execve."""
+    for path in ("/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"):
+        if os.path.exists(path):
+            try:
+                with open(path, "w") as file:
+                    file.write(f"exec {profile}")
+            except OSError as error:
+                text = (error.strerror or "").lower()
+                raise Refused(f'cannot set the apparmor profile "{profile}": {text}', "invalid") from error
+            return
 
 
 def _terminal(process: dict[str, Any], *, console: bool) -> tuple[int, int]:

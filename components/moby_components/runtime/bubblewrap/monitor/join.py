@@ -20,9 +20,9 @@ def join(plan: dict[str, Any], stdio: tuple[int, int, int] | None) -> tuple[Proc
             if os.fstat(namespaces[kind]).st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino:
                 os.close(namespaces.pop(kind))
         if _start_time(pid) != started:
-            raise Refused("the container is not running any more")
+            raise Refused(f"container {plan['name']} is not running", "gone")
     except (FileNotFoundError, ProcessLookupError):
-        raise Refused("the container is not running any more") from None
+        raise Refused(f"container {plan['name']} is not running", "gone") from None
     process = fork_first(plan, stdio, {}, namespaces.pop("pid", "host"))
     try:
         join_cgroups(plan["cgroups"], process.pid)

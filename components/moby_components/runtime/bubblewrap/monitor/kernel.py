@@ -23,7 +23,8 @@ MNT_DETACH = 2
 ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOEXEC = 1, 2, 4, 8
 
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
-OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC, MOVE_MOUNT_F_EMPTY_PATH = 1, os.O_CLOEXEC, 4
+OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x04, 0x40
 # Mount calls have the same number on every architecture.
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 
@@ -68,10 +69,12 @@ def open_tree(path: str, *, recursive: bool) -> int:
     return _check(done, "open_tree", path)
 
 
-def move_mount(tree: int, target: str) -> None:
-    """Mount a detached copy on `target`."""
-    done = _libc.syscall(_MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH)
-    _check(done, "move_mount", target)
+def move_mount(tree: int, target: int | str) -> None:
+    """Mount a detached copy on `target`: a path, or an O_PATH descriptor."""
+    where, path = (target, b"") if isinstance(target, int) else (AT_FDCWD, os.fsencode(target))
+    flags = MOVE_MOUNT_F_EMPTY_PATH | (0 if path else MOVE_MOUNT_T_EMPTY_PATH)
+    done = _libc.syscall(_MOVE_MOUNT, tree, b"", where, path, flags)
+    _check(done, "move_mount", None if isinstance(target, int) else target)
 
 
 def mount_setattr(

@@ -27,7 +27,8 @@ def take_trees(plan: dict[str, Any]) -> dict[str, int]:
     trees: dict[str, int] = {}
     for index, mount in enumerate(plan["mounts"]):
         if mount["kind"] == "bind":
-            trees[f"mount{index}"] = _take(mount["source"], recursive=mount["recursive"])
+            tree = trees[f"mount{index}"] = _take(mount["source"], recursive=mount["recursive"])
+            _set_flags(tree, mount, nodev=not plan["allow_devices"])
     for index, device in enumerate(plan["devices"]):
         trees[f"device{index}"] = _take(device["source"], recursive=False)
     return trees
@@ -38,6 +39,17 @@ def _take(source: str, *, recursive: bool) -> int:
         return kernel.open_tree(source, recursive=recursive)
     except OSError as error:
         raise Refused(f"cannot mount {source}: {(error.strerror or '').lower()}", "invalid") from error
+
+
+def _set_flags(tree: int, mount: dict[str, Any], *, nodev: bool) -> None:
+    """Here, since only the namespace that a tree was copied in may change it before it is mounted."""
+    flags = mount["set"] | (kernel.ATTR_NODEV if nodev else 0)
+    try:
+        kernel.mount_setattr(tree, propagation=mount["propagation"], recursive=True)
+        if flags:
+            kernel.mount_setattr(tree, set_=flags, recursive=mount["recursive"])
+    except OSError as error:
+        raise Refused(f"cannot mount {mount['source']}: {(error.strerror or '').lower()}") from error
 
 
 def furnish(plan: dict[str, Any], trees: dict[str, int]) -> None:
@@ -53,7 +65,7 @@ def furnish(plan: dict[str, Any], trees: dict[str, int]) -> None:
     for index, mount in enumerate(plan["mounts"]):
         try:
             if mount["kind"] == "bind":
-                _bind(mount, trees[f"mount{index}"], nodev=not devices_ok)
+                _place(trees[f"mount{index}"], mount["target"])
             else:
                 _file_system(mount)
         except OSError as error:
@@ -73,23 +85,22 @@ def seal(plan: dict[str, Any]) -> None:
         kernel.mount_setattr("/", set_=kernel.ATTR_RDONLY)
 
 
-def _bind(mount: dict[str, Any], tree: int, *, nodev: bool) -> None:
-    target = _make_target(mount["target"], directory=stat.S_ISDIR(os.fstat(tree).st_mode))
-    kernel.move_mount(tree, target)
+def _place(tree: int, target: str) -> None:
+    """Mount a detached tree, complete with its flags, and close it."""
+    fd = _make_target(target, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+    kernel.move_mount(tree, fd)
+    os.close(fd)
     os.close(tree)
-    flags = mount["set"] | (kernel.ATTR_NODEV if nodev else 0)
-    kernel.mount_setattr(target, propagation=mount["propagation"], recursive=True)
-    if flags:
-        kernel.mount_setattr(target, set_=flags, recursive=mount["recursive"])
 
 
 def _file_system(mount: dict[str, Any]) -> None:
-    target = _make_target(mount["target"], directory=True)
-    kind = mount["kind"]
-    if kind == "cgroup":
-        _cgroup(target, mount)
-        return
-    kernel.mount(mount["source"], target, kind, mount["flags"], mount["data"])
+    target = mount["target"]
+    fd = _make_target(target, directory=True)
+    if mount["kind"] == "cgroup":
+        _cgroup(os.readlink(f"/proc/self/fd/{fd}"), mount)
+    else:
+        kernel.mount(mount["source"], f"/proc/self/fd/{fd}", mount["kind"], mount["flags"], mount["data"])
+    os.close(fd)
 
 
 def _cgroup(target: str, mount: dict[str, Any]) -> None:
@@ -113,8 +124,7 @@ def _cgroup(target: str, mount: dict[str, Any]) -> None:
 
 def _device(target: str, tree: int) -> None:
     try:
-        kernel.move_mount(tree, _make_target(target, directory=False))
-        os.close(tree)
+        _place(tree, target)
     except OSError as error:
         raise Refused(f"cannot make the device {target}: {(error.strerror or '').lower()}") from error
 
@@ -150,18 +160,31 @@ def _mask(path: str) -> None:
         os.close(fd)
 
 
-def _make_target(target: str, *, directory: bool) -> str:
-    """Make sure there is something of the right kind to mount on; returns its real path."""
+def _make_target(target: str, *, directory: bool) -> int:
+    """Make sure there is something of the right kind to mount on; returns an O_PATH descriptor of it.
+
+    Links resolve within the container. Another container that shares a volume may change them
+    meanwhile, so what was opened in the end is what is judged and mounted on.
+    """
     path = os.path.realpath(target)
-    if path in ("/", "/proc") or path.startswith("/proc/"):
-        raise Refused(f"cannot mount on {target}: {path} is not a place for mounts", "invalid")
+    _judge_target(target, path)
     if directory:
         os.makedirs(path, 0o755, exist_ok=True)
-        return path
-    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
-    except FileExistsError:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            raise Refused(f"cannot mount a file on {target}: it is a directory", "invalid") from None
-    return path
+    else:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            os.close(os.open(path, flags, 0o644))
+        except FileExistsError:
+            pass
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    _judge_target(target, os.readlink(f"/proc/self/fd/{fd}"))
+    if stat.S_ISDIR(os.fstat(fd).st_mode) != directory:
+        words = ("a file", "is") if not directory else ("a directory", "is not")
+        raise Refused(f"cannot mount {words[0]} on {target}: it {words[1]} a directory", "invalid")
+    return fd
+
+
+def _judge_target(target: str, path: str) -> None:
+    if path in ("/", "/proc") or path.startswith("/proc/"):
+        raise Refused(f"cannot mount on {target}: {path} is not a place for mounts", "invalid")

@@ -13,7 +13,8 @@ LARGEST = 65536
 
 
 class Refused(Exception):
-    """What was asked for cannot be. `kind` "invalid" (the request), or "failed" (the host)."""
+    """What was asked for cannot be. `kind` "invalid" (the request), "gone" (its container), or "failed"
+    (the host)."""
 
     def __init__(self, message: str, kind: str = "failed") -> None:
         super().__init__(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -72,7 +73,7 @@ def compile_profile(profile: Mapping[str, Any]) -> bytes:
     try:
         default = _action(profile["defaultAction"], profile.get("defaultErrnoRet"))
         rules = _rules(profile.get("syscalls") or (), default)
-        wanted = [a for a in profile.get("architectures") or ARCHITECTURES if a in ARCHITECTURES]
+        wanted = [a for a in profile.get("architectures") or _native() if a in ARCHITECTURES]
         if not wanted:
             raise InvalidArgument("cannot compile the seccomp profile - it names no architecture known here")
         program = Program()
@@ -93,6 +94,10 @@ def compile_profile(profile: Mapping[str, Any]) -> bytes:
 def _numbers() -> dict[str, dict[str, int]]:
     tables: dict[str, dict[str, int]] = json.loads((files(__package__) / "numbers.json").read_text("utf-8"))
     return tables
+
+
+def _native() -> list[str]:
+    return [word for word, (table, _) in ARCHITECTURES.items() if table == platform.machine()]
 
 
 def _action(name: str, value: int | None) -> int:
@@ -151,20 +156,24 @@ def _section(
     ranges.append((newest + 1, Verdict((), unknown)))
     if x32:
         ranges.append((_X32, nothing))
+    labels = {verdict: program.new_label() for verdict in dict.fromkeys(v for _, v in ranges)}
     program.load(NUMBER)
-    _search(program, ranges)
+    _search(program, ranges, labels)
+    for verdict, label in labels.items():
+        program.label(label)
+        _decide(program, verdict)
 
 
-def _search(program: Program, ranges: list[tuple[int, Verdict]]) -> None:
+def _search(program: Program, ranges: list[tuple[int, Verdict]], labels: Mapping[Verdict, str]) -> None:
     if len(ranges) == 1:
-        _decide(program, ranges[0][1])
+        program.go(labels[ranges[0][1]])
         return
     middle = len(ranges) // 2
     upper = program.new_label()
     program.go_if(GREATER_EQUAL, ranges[middle][0], upper)
-    _search(program, ranges[:middle])
+    _search(program, ranges[:middle], labels)
     program.label(upper)
-    _search(program, ranges[middle:])
+    _search(program, ranges[middle:], labels)
 
 
 def _decide(program: Program, verdict: Verdict) -> None:
