@@ -34,8 +34,9 @@ async def pump(
         for task in (output, source):
             if task.done() and not task.cancelled() and isinstance(task.exception(), ConnectionError):
                 raise ConnectionResetError("the client is gone")
-        if output.done():
-            output.result()
+        for task in (output, source):
+            if task.done():
+                task.result()
     finally:
         for task in (output, source):
             task.cancel()

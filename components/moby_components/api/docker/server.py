@@ -90,7 +90,11 @@ class Server:
         work = asyncio.ensure_future(route.handler(call))
         self._work.add(work)
         work.add_done_callback(self._done)
-        return await asyncio.shield(work)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(self._left_alone)
+            raise
 
     async def _stream(self, route: Route, call: Call) -> web.StreamResponse:
         task = asyncio.current_task()
@@ -106,6 +110,13 @@ class Server:
         self._work.discard(work)
         if not work.cancelled():
             work.exception()  # seen: where the client left, nobody else asks
+
+    def _left_alone(self, work: asyncio.Future[web.StreamResponse]) -> None:
+        """The client left before the end: nobody else tells what went wrong."""
+        error = None if work.cancelled() else work.exception()
+        if error is not None and not isinstance(error, ConnectionError):
+            known = isinstance(error, MobyError)
+            self.log.warning("after its client had left: %s", error, exc_info=None if known else error)
 
     async def close(self) -> None:
         """End streams now; give requests in work a moment."""
