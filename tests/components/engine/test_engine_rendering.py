@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moby_components.engine.moby.rendering import etc_files, mounts, network
@@ -379,6 +379,7 @@ HOST_KEYS = (
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from(HOST_KEYS), json_values, max_size=4),
     st.dictionaries(

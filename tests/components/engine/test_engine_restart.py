@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moby_components.engine.moby.restart import (
@@ -20,6 +20,7 @@ from moby_components.engine.moby.restart import (
 from moby_py.errors import InvalidArgument
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(min_value=0, max_value=100), min_size=1, max_size=60))
 def test_back_off_doubles_up_to_a_minute_and_begins_anew_after_ten_seconds(runs: list[float]) -> None:
     back_off = BackOff()
@@ -51,6 +52,7 @@ def test_a_crash_loop_reaches_the_minute_in_ten_steps() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NAMES), st.integers(0, 255), st.integers(0, 10), st.booleans())
 def test_after_exit(name: str, code: int, count: int, stopped: bool) -> None:
     policy = RestartPolicy(name, 3 if name == "on-failure" else 0)

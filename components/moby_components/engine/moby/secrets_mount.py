@@ -64,8 +64,8 @@ def deliver(folder: Path, values: Mapping[str, bytes], *, uid: int, gid: int) ->
 
 def withdraw(folder: Path) -> None:
     """Detach the host's side. Idempotent."""
-    mounts.umount(folder, lazy=True)
     if folder.is_dir():
+        mounts.umount(folder, lazy=True)
         folder.rmdir()
 
 

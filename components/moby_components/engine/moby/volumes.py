@@ -129,7 +129,8 @@ class Volumes:
         async with self._lock(name):
             if name not in self._known or self.users(name):
                 return
-            await asyncio.to_thread(mounts.umount, self._data(name), lazy=True)
+            if self._known[name].options:
+                await asyncio.to_thread(mounts.umount, self._data(name), lazy=True)
             # Renamed first: what a kill leaves is told from a volume by its name, and swept at the start.
             going = self._root / f"{_GOING}{name}"
             with contextlib.suppress(FileNotFoundError):
