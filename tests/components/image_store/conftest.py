@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from moby_components.common.mounts import umount_all
+from support.registry import hub, shared_hub
+
+__all__ = ["hub", "room", "shared_hub"]
 
 
 @pytest.fixture

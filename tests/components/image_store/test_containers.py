@@ -96,7 +96,7 @@ def test_changes_and_the_layer_made_of_them(room: Path, mode: str) -> None:
             act(root)
             seen = [(change.path, change.kind) for change in await store.changes("c")]
             layer = await collected(store.diff("c"))
-        assert [item for item in seen if item[0] != "/var/log"] == [i for i in CHANGES if i[0] != "/var/log"]
+        assert seen == CHANGES
         with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
             members = {info.name: info for info in archive}
         assert sorted(members) == [
