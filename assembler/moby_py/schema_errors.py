@@ -211,7 +211,7 @@ def _example(schema: Mapping[str, Any]) -> str | None:
     examples, text = schema.get("examples"), schema.get("description")
     if isinstance(examples, list) and examples:
         return f"for example {_literal(examples[0])}"
-    return text if isinstance(text, str) and len(text) <= 200 else None
+    return text.split(". ", maxsplit=1)[0] if isinstance(text, str) and text else None
 
 
 def _errors(schema: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[ValidationError]:

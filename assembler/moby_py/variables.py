@@ -238,7 +238,9 @@ class Variables:
     def _evaluate(self, name: str) -> Node | None:
         if name in self.given:
             value = self.given[name]
-            return Node(value, Origin("--var", Location(f"--var {name}"), directory=str(Path.cwd())), text=value)
+            return Node(
+                value, Origin("--var", Location(f"--var {name}"), directory=str(Path.cwd())), text=value
+            )
         node = self.declared[name]
         path = join("vars", name)
         if not _NAME.fullmatch(name):
