@@ -27,11 +27,11 @@ from support.registry import Registry, registry
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(480)]
 ROUNDS = int(os.environ.get("MOBY_PY_CRASH_ROUNDS", "50"))
-RUNTIMES = ("crun", "bubblewrap")
+RUNTIMES = tuple(os.environ.get("MOBY_PY_CRASH_RUNTIMES", "crun bubblewrap").split())
 BLUEPRINT = """\
 blueprint: 1
 name: crash
-components: {runtime: [crun, bubblewrap], image_store: overlay, network: none}
+components: {runtime: [crun, bubblewrap, runc], image_store: overlay, network: none}
 """
 
 
@@ -113,9 +113,7 @@ def test_fifty_sigkills_under_load(moby: TestPlatform, hub: Registry) -> None:
     dice = random.Random(20261124)
     client = Client(moby.socket)
     steady = "trap 'exit 23' TERM; n=0; while :; do n=$((n+1)); echo $n; sleep 0.2; done"
-    pids = {
-        name: start(client, name, name.split("-")[1], steady) for name in ("steady-crun", "steady-bubblewrap")
-    }
+    pids = {f"steady-{name}": start(client, f"steady-{name}", name, steady) for name in RUNTIMES}
     load = Load(moby, f"{hub.address}/crash/nasty", seed=7)
     try:
         for number in range(ROUNDS):

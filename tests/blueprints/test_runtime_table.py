@@ -53,10 +53,6 @@ def name(moby: TestPlatform) -> Iterator[str]:
     moby("rm", "-f", name, check=False)
 
 
-def is_gvisor(moby: TestPlatform) -> bool:
-    return moby("info", "--json").stdout.find('"runsc"') >= 0
-
-
 def state(moby: TestPlatform, name: str) -> dict[str, object]:
     found: dict[str, object] = json.loads(moby("inspect", name).stdout)[0]["State"]
     return found
@@ -64,7 +60,7 @@ def state(moby: TestPlatform, name: str) -> dict[str, object]:
 
 def wait_for_log(moby: TestPlatform, name: str, text: str, seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
-    while text not in moby("logs", name).stdout:
+    while text not in moby("logs", name, check=False).stdout:
         assert time.monotonic() < deadline, f"{text!r} did not appear in the log of {name}"
         time.sleep(0.1)
 
@@ -85,10 +81,10 @@ def test_stdout_and_stderr_stay_apart(moby: TestPlatform) -> None:
 
 
 def test_death_by_signal_is_128_plus_n(moby: TestPlatform, name: str) -> None:
-    moby("run", "-d", "--name", name, BUSYBOX, "sh", "-c", "trap - USR1; sleep 60 & wait; exit 1")
-    moby("exec", name, "sh", "-c", "kill -9 $(pidof sleep); sleep 0.1; true")
-    moby("kill", name, check=False)
-    assert moby("wait", name).stdout == "1\n" or state(moby, name)["ExitCode"] in (1, 137)
+    moby("run", "-d", "--name", name, BUSYBOX, "sleep", "60")
+    moby("kill", name)
+    assert moby("wait", name).stdout == "137\n"
+    assert (state(moby, name)["ExitCode"], state(moby, name)["OOMKilled"]) == (137, False)
     done = moby("run", "--rm", BUSYBOX, "sh", "-c", "sh -c 'kill -TERM $$'; exit $?", check=False)
     assert done.returncode == 143
 
@@ -115,9 +111,9 @@ def test_a_terminal_with_it(moby: TestPlatform) -> None:
         moby.command("run", "--rm", "-it", BUSYBOX, "sh"), env=moby.env, size=(33, 101)
     ) as terminal:
         terminal.expect("#")
-        terminal.send("stty size; tty; exit 5\n")
+        terminal.send("stty size; test -t 0 && echo is a tty; exit 5\n")
         terminal.expect("33 101")
-        terminal.expect("/dev/")
+        terminal.expect("\nis a tty")
         assert terminal.wait() == 5
 
 

@@ -22,16 +22,21 @@ class Client:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._connection = http.client.HTTPConnection("localhost")
+        self._connection = http.client.HTTPConnection("localhost", timeout=60)
         self._connection.sock = socket.socket(socket.AF_UNIX)
-        self._connection.sock.connect(self._path)
+        self._connection.sock.settimeout(60)
+        try:
+            self._connection.sock.connect(self._path)
+        except OSError:
+            self.close()
+            raise
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         data = json.dumps(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if data else {}
         self._connection.request(method, path, data, headers)
-        answer = self._connection.getresponse()
-        text = answer.read()
+        with self._connection.getresponse() as answer:
+            text = answer.read()
         if answer.status >= 400:
             raise ApiError(answer.status, f"{method} {path} answered {answer.status}: {text.decode()}")
         return json.loads(text) if text and b"\n" not in text.strip() else text
@@ -41,11 +46,13 @@ class Client:
         body = {"Image": image, "Cmd": list(command), "HostConfig": {"AutoRemove": True, **host}}
         id = self.call("POST", "/containers/create", body)["Id"]
         waiting = Client(Path(self._path))
-        waiting._connection.request("POST", f"/containers/{id}/wait?condition=removed")
-        self.call("POST", f"/containers/{id}/start")
-        code = int(json.loads(waiting._connection.getresponse().read())["StatusCode"])
-        waiting.close()
-        return code
+        try:
+            waiting._connection.request("POST", f"/containers/{id}/wait?condition=removed")
+            self.call("POST", f"/containers/{id}/start")
+            with waiting._connection.getresponse() as answer:
+                return int(json.loads(answer.read())["StatusCode"])
+        finally:
+            waiting.close()
 
     def close(self) -> None:
         self._connection.close()
