@@ -163,6 +163,8 @@ class Variables:
             yield _Piece(text[at:])
 
     def _reference(self, inner: str, node: Node, path: str) -> _Piece | None:
+        if self.problems.full:
+            return None
         env = _ENV.fullmatch(inner)
         if env:
             return self._env(env[1], env[2], node, path)

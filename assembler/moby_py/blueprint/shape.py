@@ -176,6 +176,8 @@ class _Shape:
         taken: dict[str, Location] = {}
         found: list[Selection] = []
         for index, item in enumerate(items):
+            if self.problems.full:
+                break
             place = path if single else join(path, index)
             selection = self._selection(kind, item, place, join(path, index))
             if selection is None:
