@@ -50,6 +50,7 @@ class Child:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         pass_fds: Sequence[int] = (),
+        executable: str | None = None,
     ) -> None:
         self._name = Path(argv[0]).name
         self._out = os.memfd_create("out", os.MFD_CLOEXEC)
@@ -58,6 +59,7 @@ class Child:
         try:
             self._process = subprocess.Popen(
                 list(argv),
+                executable=executable,
                 stdin=subprocess.DEVNULL if stdin is None else stdin,
                 stdout=self._out,
                 stderr=self._err,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import os
 import signal
@@ -500,6 +501,23 @@ async def nothing_shows_in_argv_or_environ(r: Room) -> None:
     for path in (r.base / "run/runtime/bubblewrap" / id).rglob("*"):
         if path.is_file():
             assert b"kit-s3cret" not in path.read_bytes()
+
+
+@operation
+async def no_program_of_the_host_can_be_written(r: Room) -> None:
+    """#!/proc/self/exe executes whatever held the process before: here, a sealed copy in memory."""
+    id = await r.create(r.spec("sleep", "60"))
+    monitor = int((r.base / "run/runtime/bubblewrap" / id / "conmon.pid").read_text())
+    for pid in (monitor, (await r.runtime.state(id)).pid):
+        assert os.readlink(f"/proc/{pid}/exe").startswith("/memfd:")
+        with open(f"/proc/{pid}/exe", "rb") as program:
+            assert fcntl.fcntl(program, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+    (r.rootfs / "bin/again").write_text("#!/proc/self/exe\n")
+    (r.rootfs / "bin/again").chmod(0o755)
+    again = await r.create(r.spec("again"))
+    with contextlib.suppress(MobyError):  # a dynamic interpreter finds no loader in this image
+        await r.runtime.start(again)
+    assert (await r.runtime.wait(again)).code != 0
 
 
 @operation

@@ -141,7 +141,7 @@ def test_conditions_of_one_rule_must_all_hold_and_rules_are_alternatives() -> No
 
 def test_a_long_program_jumps_far() -> None:
     numbers = _numbers()[platform.machine()]
-    names = sorted({n for n in numbers if n.startswith("get")} - {"getrandom", "getuid"})[:24] + ["getuid"]
+    names = [*sorted({n for n in numbers if n.startswith("get")} - {"getrandom", "getuid"})[:24], "getuid"]
     rules = [
         rule(name, value=100 + place, args=[argument(i, "EQ", 12345 + i) for i in range(6)])
         for place, name in enumerate(names)

@@ -16,7 +16,8 @@ from typing import Any
 
 from moby_components.common.monitor import Identity, Task, TaskDir
 from moby_components.common.monitor.task import gone
-from moby_components.common.processes import Child
+from moby_components.common.processes import Child, clean_environment
+from moby_components.runtime.bubblewrap import sealed
 from moby_py.errors import Conflict, InvalidArgument, RuntimeFailed
 
 MONITOR = Path(__file__).parent / "monitor" / "__main__.py"
@@ -38,7 +39,8 @@ async def make(directory: TaskDir, plan: Mapping[str, Any], **record: Any) -> Ta
                 file.write(marshal.dumps({**plan, "directory": str(directory.path)}))
             os.lseek(fd, 0, os.SEEK_SET)
             argv = [sys.executable, "-I", "-S", str(MONITOR), str(directory.path)]
-            finished = await Child(argv, stdin=fd).wait(PATIENCE)
+            env = clean_environment(sealed.environment())
+            finished = await Child(argv, stdin=fd, env=env, executable=sealed.executable()).wait(PATIENCE)
         finally:
             os.close(fd)
         _judge(finished.out, finished.err)

@@ -27,6 +27,8 @@ def first(
     terminal's master) or an error goes out, "start" comes in, and an execve closes it."""
     status = execute.NOT_EXECUTABLE
     try:
+        # Those who share its pid namespace must not look into it before its execve.
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         message, fds = receive(control)
         if message is None:
             os._exit(status)
