@@ -58,3 +58,31 @@ def run(
         cwd=home,
         env=environment,
     )
+
+
+def run_with_ranges(
+    code: str, *args: str, home: Path, files: Path, subuid: str, subgid: str, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """The same for a user with subordinate ids, named moby-test: root binds files of its own over
+    /etc/passwd, group, subuid and subgid, in a mount namespace that only this process sees."""
+    texts = {
+        "passwd": Path("/etc/passwd").read_text() + f"moby-test:x:{UID}:{UID}::{home}:/bin/sh\n",
+        "group": Path("/etc/group").read_text() + f"moby-test:x:{UID}:\n",
+        "subuid": subuid,
+        "subgid": subgid,
+    }
+    script = ""
+    for name, text in texts.items():
+        (files / name).write_text(text)
+        script += f"[ -e /etc/{name} ] || : > /etc/{name}; mount --bind {files}/{name} /etc/{name} && "
+    argv = command([sys.executable, "-c", code, *args])
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-c", script + 'exec "$@"', "sh", *argv],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        cwd=home,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
+    )

@@ -120,24 +120,14 @@ def test_two_at_once_make_one_keeper(home: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a user id ranges")
 @pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs newuidmap (uidmap)")
 def test_id_ranges_are_used_where_there_are_any(home: Path, tmp_path: Path) -> None:
-    files = {
-        "passwd": Path("/etc/passwd").read_text()
-        + f"moby-test:x:{ordinary.UID}:{ordinary.UID}::{home}:/bin/sh\n",
-        "group": Path("/etc/group").read_text() + f"moby-test:x:{ordinary.UID}:\n",
-        "subuid": "other:1000000:65536\nmoby-test:200000:65536\n",
-        "subgid": "moby-test:300000:1000\n12345:400000:2000\n",
-    }
-    script = ""
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-        script += f"[ -e /etc/{name} ] || : > /etc/{name}; mount --bind {tmp_path}/{name} /etc/{name} && "
-    script += 'exec "$@"'
-    argv = ordinary.command([sys.executable, "-c", ENTER, str(home / "run")])
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, "sh", *argv],
-        capture_output=True, text=True, check=False, cwd=home, timeout=60,
-        env={"PATH": os.environ["PATH"], "HOME": str(home)},
-    )  # fmt: skip
+    done = ordinary.run_with_ranges(
+        ENTER,
+        str(home / "run"),
+        home=home,
+        files=tmp_path,
+        subuid="other:1000000:65536\nmoby-test:200000:65536\n",
+        subgid="moby-test:300000:1000\n12345:400000:2000\n",
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["uids"] == [[0, 12345, 1], [1, 200000, 65536]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from components.bubblewrap.room import room
 from support.platform import processes
 
 TESTS = Path(__file__).parents[2]
+CODE = (
+    f"import sys; sys.path.insert(0, {str(TESTS)!r}); "
+    "from components.bubblewrap import play; play.main(*sys.argv[1:])"
+)
 
 
 async def _play(work: operations.Operation, base: Path) -> None:
@@ -32,12 +37,8 @@ def test_as_root(name: str, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def as_ordinary_user() -> dict[str, str]:
     """Every operation inside `rootless.enter`, in one process: name -> "" or the traceback."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(TESTS)!r}); "
-        "from components.bubblewrap import play; play.main(sys.argv[1])"
-    )
     with ordinary.user_dir() as home:
-        done = ordinary.run(code, str(home), home=home, timeout=240)
+        done = ordinary.run(CODE, str(home), home=home, timeout=240)
         try:
             results: dict[str, str] = json.loads((home / "results.json").read_text())
         except FileNotFoundError:
@@ -48,6 +49,26 @@ def as_ordinary_user() -> dict[str, str]:
 @pytest.mark.parametrize("name", list(operations.TABLE))
 def test_as_ordinary_user(name: str, as_ordinary_user: dict[str, str]) -> None:
     assert as_ordinary_user[name] == ""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs newuidmap (uidmap)")
+def test_as_ordinary_user_with_id_ranges(tmp_path: Path) -> None:
+    """Where the user has subordinate ids, containers have more users than root."""
+    names = ["users", "capabilities_and_no_new_privs", "exec_in_it", "mounts"]
+    with ordinary.user_dir() as home:
+        done = ordinary.run_with_ranges(
+            CODE,
+            str(home),
+            *names,
+            home=home,
+            files=tmp_path,
+            subuid="moby-test:200000:65536\n",
+            subgid="moby-test:200000:65536\n",
+        )
+        assert done.returncode == 0, done.stderr
+        results = json.loads((home / "results.json").read_text())
+    assert {name: results[name] for name in names} == dict.fromkeys(names, "")
 
 
 def test_the_ordinary_user_is_told_what_needs_root(as_ordinary_user: dict[str, str]) -> None:
