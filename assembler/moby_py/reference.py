@@ -103,7 +103,7 @@ def parse(text: str, *, default_tag: str = DEFAULT_TAG) -> Reference:
     if remote.lower() != remote and len(text) <= MAX_TEXT:
         raise InvalidArgument(
             f"invalid reference format: repository name ({remote}) must be lowercase",
-            hint=f'did you mean "{text.replace(remote, remote.lower())}"?',
+            hint=f'did you mean "{_lower_path(text)}"?',
         )
     match = _grammar().fullmatch(f"{domain}/{rest}") if len(text) <= MAX_TEXT else None
     if match is None:
@@ -130,6 +130,16 @@ def check_digest(digest: str) -> str:
     if not re.fullmatch("[0-9a-f]+", encoded):
         raise InvalidArgument("invalid checksum digest format", hint="a digest is sha256:<64 hex digits>")
     return digest
+
+
+def _lower_path(text: str) -> str:
+    """`text` with the repository's path in lower case; host, tag and digest as they were."""
+    name, at, digest = text.partition("@")
+    host, slash, path = name.rpartition("/")
+    path, colon, tag = path.partition(":")
+    first, more, rest = host.partition("/")
+    host = first + more + rest.lower()
+    return f"{host}{slash}{path.lower()}{colon}{tag}{at}{digest}"
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -73,7 +73,7 @@ def shop(environment: Environment) -> Iterator[Shop]:
 
 def test_run_exec_secret_veto_and_adoption(shop: Shop) -> None:
     shop.moby("up", "-d", "out", ACME_DENY_IMAGES="forbidden*")
-    shop("image", "from-host", "--name", "kit", "busybox", "sh")
+    shop("image", "from-host", "--tag", "kit", "busybox", "sh")
     assert shop("run", "--rm", "kit", "busybox", "echo", "hello")[0] == "hello\n"
     assert "ACME=1\n" in shop("run", "--rm", "kit", "busybox", "env")[0]
     shop("run", "--rm", "kit", "sh", "-c", "exit 7", status=7)
