@@ -134,7 +134,7 @@ class Extractor:
                     _write(descriptor, piece)
             if entry.uid != self._uid or entry.gid != self._gid:
                 self._chown(descriptor, entry)
-            os.fchmod(descriptor, entry.mode & 0o7777)
+            os.fchmod(descriptor, self._mode(entry, 0o400))
             if entry.xattrs:
                 self._xattrs(descriptor, entry)
             os.utime(descriptor, ns=(entry.mtime, entry.mtime))
@@ -211,11 +211,20 @@ class Extractor:
                 self._chown(descriptor, entry)
             if entry.xattrs:
                 self._xattrs(descriptor, entry)
-            os.fchmod(descriptor, entry.mode & 0o7777)
+            os.fchmod(descriptor, self._mode(entry, 0o700))
             os.utime(descriptor, ns=(entry.mtime, entry.mtime))
         self.facts.implicit = sorted(self.tree.implicit, key=lambda path: (path.count(b"/"), path))
         if b"" not in self._directories:
             self.facts.implicit.insert(0, b"")
+
+    def _mode(self, entry: Entry, least: int) -> int:
+        """Without any privilege, what is closed to its owner is closed to us too: it could neither be
+        copied for a container nor deleted."""
+        mode = entry.mode & 0o7777
+        if self._uid and mode & least != least:
+            self.facts.notes["files closed to their owner opened to it"] += 1
+            return mode | least
+        return mode
 
     def _chown(self, where: int | tuple[int, bytes], entry: Entry) -> None:
         if not (0 <= entry.uid < 0xFFFFFFFF and 0 <= entry.gid < 0xFFFFFFFF):
