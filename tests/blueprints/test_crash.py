@@ -114,6 +114,7 @@ def test_fifty_sigkills_under_load(moby: TestPlatform, hub: Registry) -> None:
     client = Client(moby.socket)
     steady = "trap 'exit 23' TERM; n=0; while :; do n=$((n+1)); echo $n; sleep 0.2; done"
     pids = {f"steady-{name}": start(client, f"steady-{name}", name, steady) for name in RUNTIMES}
+    client.close()
     load = Load(moby, f"{hub.address}/crash/nasty", seed=7)
     try:
         for number in range(ROUNDS):
