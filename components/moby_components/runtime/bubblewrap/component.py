@@ -45,6 +45,8 @@ from moby_py.needs import Binary, Need
 from moby_py.rootless import id_map
 
 _WITH_CGROUPS = frozenset({"pause", "update", "stats", "cgroups"})
+_CGROUP = "cgroup"
+"""The file in a container's directory that names its cgroup."""
 _ALWAYS = frozenset({"exec", "tty", "seccomp", "devices", "join-namespaces"})
 
 
@@ -107,13 +109,16 @@ class Bubblewrap(Runtime):
         self._making.add(spec.id)
         path = config["linux"].get("cgroupsPath", "")
         try:
+            directory.make()  # first, and with the cgroup's name: what a crash leaves can be found
+            (directory.path / _CGROUP).write_text(path)
             groups = cgroup.make(host.cgroups, path) if path else {}
             plan |= self._cgroup_plan(groups)
             plan["limits"] = cgroup.limits(groups, config["linux"]["resources"]) if groups else []
             kept = {"cgroup": path, "seccomp": config["linux"].get("seccomp"), "privileged": spec.privileged}
             task = await supervisor.make(directory, plan, **kept)
         except BaseException:
-            self._remove_cgroup(path)
+            await supervisor.clear(directory)
+            await self._remove_cgroup_surely(path)
             raise
         finally:
             self._making.discard(spec.id)
@@ -150,8 +155,7 @@ class Bubblewrap(Runtime):
         directory = self._directory(container_id)
         if not directory.path.exists():
             return
-        record = directory.read() or {}
-        path = record.get("cgroup") or self._default_cgroup(container_id)
+        path = self._cgroup_of(directory)
         groups = self._existing(path)
         if groups:
             cgroups.kill_all(groups)
@@ -213,6 +217,7 @@ class Bubblewrap(Runtime):
         directory = container.dir.exec(exec_id)
         if directory.path.exists():
             raise AlreadyExists(f"exec {exec_id} exists in container {container_id}")
+        directory.make()
         task = await supervisor.make(directory, plan)
         self._execs[container_id, exec_id] = task
         streams = None
@@ -287,11 +292,12 @@ class Bubblewrap(Runtime):
         found = cgroup.groups(self._facts.cgroups, path)
         return {name: where for name, where in found.items() if where.is_dir()}
 
-    def _default_cgroup(self, container_id: str) -> str:
-        """Of a half-made container, which has no record yet."""
-        if not self._facts.controllers:
+    def _cgroup_of(self, directory: TaskDir) -> str:
+        """Also of a half-made container, which has no record yet."""
+        try:
+            return (directory.path / _CGROUP).read_text()
+        except FileNotFoundError:
             return ""
-        return f"/moby-py/{self.context.platform.name}/{container_id}"
 
     def _cgroup_plan(self, groups: Mapping[str, Path]) -> dict[str, Any]:
         oom = ""

@@ -26,12 +26,11 @@ PATIENCE = 60.0
 
 
 async def make(directory: TaskDir, plan: Mapping[str, Any], **record: Any) -> Task:
-    """Start a monitor for `plan` in a fresh `directory`; its process waits to be started.
+    """Start a monitor for `plan` in `directory`, made just now; its process waits to be started.
 
     `record` is kept with the task. Raises InvalidArgument or RuntimeFailed with the monitor's words;
     the directory is gone then.
     """
-    directory.make()
     try:
         fd = os.memfd_create("plan", os.MFD_CLOEXEC)
         try:

@@ -8,7 +8,7 @@ import os
 import stat
 import termios
 
-from . import identity
+from . import identity, kernel
 from .lean import Any, NoReturn, Socket, signals
 from .report import Refused, send
 
@@ -100,6 +100,7 @@ def _be_init(path: str, process: dict[str, Any], control: Socket) -> NoReturn:
             os.tcsetpgrp(0, os.getpid())
         _execve_or_tell(path, process, control)
     control.close()
+    kernel.rename_process(b"init")
     null = os.open("/dev/null", os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)

@@ -29,7 +29,7 @@ MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x04, 0x40
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 
 PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_CAPBSET_READ, PR_CAPBSET_DROP = 8, 38, 23, 24
-PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE = 36, 4
+PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_NAME = 36, 4, 15
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 22, 2, 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -115,3 +115,15 @@ def seccomp(program: bytes) -> None:
     fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     argument = ctypes.create_string_buffer(fprog, len(fprog))
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(argument))
+
+
+def rename_process(name: bytes) -> None:
+    """Take the command line and the environment out of /proc/self: a container sees its init there,
+    and has no business with the host's paths."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    arguments, arguments_end, environment, environment_end = (int(field) for field in fields[45:49])
+    ctypes.memset(arguments, 0, arguments_end - arguments)
+    ctypes.memset(environment, 0, environment_end - environment)
+    ctypes.memmove(arguments, name, min(len(name), arguments_end - arguments - 1))
+    prctl(PR_SET_NAME, ctypes.cast(ctypes.c_char_p(name), ctypes.c_void_p).value or 0)
