@@ -82,7 +82,7 @@ def test_sigkill_at_any_moment(tmp_path: Path) -> None:
     noise = random.Random(11)
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     workers: list[int] = []
-    for _ in range(12):
+    for _ in range(8):
         process = subprocess.Popen(
             [sys.executable, "-c", WORK, str(root), str(archive)], stdout=subprocess.PIPE, env=environ
         )

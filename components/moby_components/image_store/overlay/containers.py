@@ -98,7 +98,7 @@ class Containers:
                 return
             stock.index.delete_container(container_id)
             stock.trash.throw(stock.containers / container_id)
-        await in_thread(stock.trash.empty)
+        stock.empty_later()
 
     def tree(self, container_id: str) -> tuple[Path, View, bool]:
         """(its own directory, its image, whether that directory is a whole root). Raises NotFound."""

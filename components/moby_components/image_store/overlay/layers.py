@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import secrets
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -92,7 +91,7 @@ class Layers:
             yield folder
         finally:
             if self._stock.trash.throw(folder):
-                await in_thread(self._stock.trash.empty)
+                await self._stock.emptied()
 
     async def _unpack(self, blob: str, folder: Path) -> Facts:
         stock = self._stock
@@ -107,8 +106,7 @@ class Layers:
     async def _in_process(self, path: Path, folder: Path, what: str) -> Facts:
         stock = self._stock
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *worker.COMMAND,
+            *worker.command(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 26,
@@ -121,8 +119,10 @@ class Layers:
             await process.stdin.drain()
             output = await process.stdout.read()
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            # The end of its stdin ends the worker. Popen.kill would not do: it reaps the process
+            # behind asyncio's back, whose watcher then reports a made-up exit status.
+            if process.stdin is not None:
+                process.stdin.close()
             await asyncio.shield(process.wait())
         return _answer(output, what)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from moby_components.image_store.overlay import records
 from moby_components.image_store.overlay.content.index import Image
 from moby_components.image_store.overlay.stock import Stock
-from moby_components.image_store.overlay.threads import in_thread
 from moby_py.errors import Conflict
 from moby_py.model import CollectReport, RemovedImage
 from moby_py.reference import parse
@@ -49,7 +48,7 @@ async def remove(stock: Stock, ref: str, *, force: bool, in_use: Sequence[str]) 
     stock.index.delete_image(image.id)
     stock.forget(image.id)
     gone, _ = sweep(stock)
-    await in_thread(stock.trash.empty)
+    await stock.emptied()
     return RemovedImage(untagged=tuple(names), deleted=(image.id, *reversed(gone)))
 
 
@@ -96,7 +95,7 @@ async def collect(stock: Stock, containers: Sequence[str]) -> CollectReport:
             stock.index.delete_container(row.id)
             stock.trash.throw(stock.containers / row.id)
     _, report = sweep(stock)
-    await in_thread(stock.trash.empty)
+    await stock.emptied()
     return report
 
 

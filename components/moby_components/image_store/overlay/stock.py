@@ -10,6 +10,7 @@ STATE/trash             deleted, not yet gone
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import logging
@@ -25,6 +26,7 @@ from moby_components.image_store.overlay.content.trash import Trash
 from moby_components.image_store.overlay.rootfs import marks
 from moby_components.image_store.overlay.rootfs.modes import Mode, choose
 from moby_components.image_store.overlay.rootfs.view import View
+from moby_components.image_store.overlay.threads import in_thread
 from moby_components.image_store.overlay.unpack.limits import Limits
 from moby_py.errors import Unavailable
 
@@ -55,6 +57,8 @@ class Stock:
         self.index: Index
         self.mode: Mode
         self.layers_fd = -1
+        self._emptying: asyncio.Task[None] | None = None
+        self._again = False
 
     @property
     def lenient(self) -> bool:
@@ -105,6 +109,27 @@ class Stock:
                     finally:
                         os.close(folder)
         self.index.set_meta("prefix", self.mode.prefix)
+
+    # -- the bin -----------------------------------------------------------------------------------
+
+    def empty_later(self) -> None:
+        """What was thrown away is deleted in the background; `close` waits for it."""
+        if self._emptying is None or self._emptying.done():
+            self._emptying = asyncio.ensure_future(self._empty())
+        else:
+            self._again = True
+
+    async def emptied(self) -> None:
+        """The bin is empty, as far as it can be."""
+        self.empty_later()
+        if self._emptying is not None:
+            await asyncio.shield(self._emptying)
+
+    async def _empty(self) -> None:
+        self._again = True
+        while self._again:
+            self._again = False
+            await in_thread(self.trash.empty)
 
     # -- layers ----------------------------------------------------------------------------------
 

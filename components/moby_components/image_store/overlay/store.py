@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,7 +37,7 @@ from moby_py.model import (
     RootFS,
     StoreUsage,
 )
-from moby_py.needs import Feature
+from moby_py.needs import Feature, Need
 from moby_py.reference import parse
 
 _SETTLE = 30.0
@@ -50,6 +51,11 @@ class Overlay(ImageStore):
     summary: ClassVar[str] = "OCI images by digest, layers joined by overlayfs"
     provides: ClassVar[tuple[str, ...]] = ("oci-mounts",)
     needs = (Feature(name="overlayfs", why="joins image layers without copying them", optional=True),)
+
+    @classmethod
+    def needs_for(cls, options: Mapping[str, Any]) -> tuple[Need, ...]:
+        wanted = options.get("mode") == "overlay"
+        return tuple(replace(need, optional=not wanted) for need in cls.needs)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -86,7 +92,7 @@ class Overlay(ImageStore):
         parallel = int(self.options.get("parallel_downloads", 3))
         self._puller = Puller(stock, self._layers, self._client, parallel)
         self._open = True
-        await in_thread(stock.trash.empty)
+        await stock.emptied()
         if stock.mode.name == "copy":
             self.log.warning("image_store: %s", self.describe())
         self._settle_later()
@@ -100,6 +106,7 @@ class Overlay(ImageStore):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._settling
         await self._client.close()
+        await self._stock.emptied()
         self._stock.close()
 
     def describe(self) -> str:
@@ -220,7 +227,7 @@ class Overlay(ImageStore):
         except BaseException:
             if self._open:
                 removal.sweep(self._stock)
-                await in_thread(self._stock.trash.empty)
+                await self._stock.emptied()
             raise
 
     def _made(self, image: Image) -> ImageRecord:

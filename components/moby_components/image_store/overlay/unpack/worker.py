@@ -1,6 +1,6 @@
 """One layer unpacked in a process of its own: the interpreter lock and the memory are not the daemon's.
 
-    python -I -m moby_components.image_store.overlay.unpack.worker   < job
+    python -I -c 'sys.path = this process's; main()'   < job
 
 stdin: one line of JSON, then nothing for as long as the daemon lives. Its end is the end of the
 daemon, and this process must not outlive it: the next daemon sweeps the directory written here.
@@ -20,7 +20,15 @@ from moby_components.image_store.overlay.unpack.extract import unpack
 from moby_components.image_store.overlay.unpack.limits import Limits
 from moby_py import errors
 
-COMMAND = ("-I", "-m", "moby_components.image_store.overlay.unpack.worker")
+_CODE = (
+    "import sys; sys.path[:] = sys.argv[1:];"
+    "from moby_components.image_store.overlay.unpack.worker import run; run()"
+)
+
+
+def command() -> list[str]:
+    """The argv: isolated from environment and working directory, but finding the same modules."""
+    return [sys.executable, "-I", "-c", _CODE, *(path for path in sys.path if path)]
 
 
 def encode_job(blob: Path, target: Path, *, limits: Limits, what: str, rootless: bool) -> bytes:
@@ -74,8 +82,8 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """`main`, then out: the watching thread sits in a read that never ends and is not waited for."""
     status = main()
-    # The watching thread sits in a read that never ends: leave without waiting for it.
     sys.stdout.flush()
     os._exit(status)
