@@ -80,7 +80,7 @@ def test_v7_and_directories_by_their_slash(tmp_path: Path) -> None:
 NAMES = st.binary(min_size=1, max_size=300).filter(lambda n: b"\0" not in n and n.strip(b"/"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(
     name=NAMES,
     link=NAMES,
@@ -116,7 +116,7 @@ def test_pythons_tarfile_reads_what_we_write(tmp_path: Path) -> None:
     assert {f.pax_headers["SCHILY.xattr.user.a"] for f in found} == {"1"}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.binary(max_size=3000), at=st.integers(0, 2000), base=st.booleans())
 def test_no_bytes_give_anything_but_entries_or_a_clean_error(data: bytes, at: int, base: bool) -> None:
     """Noise, and good archives with noise in them."""
