@@ -86,6 +86,19 @@ def test_it_is_adopted_after_a_kill(moby: TestPlatform) -> None:
         moby("rm", "-f", "steady")
 
 
+def test_limits_that_cannot_hold_are_told(moby: TestPlatform) -> None:
+    """An ordinary user has no cgroups here: docker and our own command both say what is discarded."""
+    for client in (moby.docker, moby):
+        done = client(
+            "run", "--rm", "-m", "64m", "--pids-limit", "9", "--cpus", "1", BUSYBOX, "echo", "hello"
+        )
+        assert done.stdout == "hello\n"
+        for text in ("memory limit capabilities", "PIDs limit capabilities", "CPU CFS scheduler"):
+            assert f"Your kernel does not support {text} or the cgroup is not mounted." in done.stderr
+        assert client("run", "--rm", BUSYBOX, "true").stderr == ""
+    assert "WARNING: No memory limit support" in moby.docker("info").stderr
+
+
 def test_the_docker_client_works_too(moby: TestPlatform) -> None:
     assert moby.docker("run", "--rm", BUSYBOX, "echo", "hello").stdout == "hello\n"
 

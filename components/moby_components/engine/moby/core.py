@@ -16,7 +16,7 @@ from moby_components.engine.moby.records import Record
 from moby_components.engine.moby.rendering.logconfig import LogPlan, log_plan
 from moby_components.engine.moby.states import Request
 from moby_py.component import Context
-from moby_py.errors import InvalidArgument, NotFound
+from moby_py.errors import InvalidArgument, MobyError, NotFound
 from moby_py.kinds import ImageStore, Network, Runtime, Secrets
 
 
@@ -36,6 +36,7 @@ class Core:
         self.closing = False
         """The platform goes down: nothing is restarted any more."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._here: dict[str, frozenset[str]] = {}
 
     # -- collaborators ---------------------------------------------------------------------------
 
@@ -64,6 +65,19 @@ class Core:
                 f"unknown or invalid runtime name: {name}", hint=f"this platform has {', '.join(runtimes)}"
             )
         return name, runtimes[name]
+
+    async def features_here(self, id: str, runtime: Runtime) -> frozenset[str]:
+        """What a runtime can do on this host: of its features, those that its fingerprint confirms.
+
+        A fingerprint without any says nothing about them; one that fails is told by `info` and `start`.
+        """
+        if id not in self._here:
+            try:
+                found = (await runtime.fingerprint()).features
+            except MobyError:
+                return runtime.features
+            self._here[id] = runtime.features & found if found else runtime.features
+        return self._here[id]
 
     def runtime_of(self, record: Record) -> Runtime:
         """The runtime that holds a live container."""

@@ -11,6 +11,16 @@ from moby_components.engine.moby.rendering.logconfig import DRIVERS
 from moby_components.engine.moby.rendering.namespaces import unified_cgroups
 from moby_py.errors import MobyError
 
+_LIMITS = (
+    "memory limit",
+    "swap limit",
+    "cpu cfs quota",
+    "cpu cfs period",
+    "cpu shares",
+    "cpuset",
+    "pids limit",
+)
+
 
 async def info(core: Core) -> Mapping[str, Any]:
     """In the API's field names."""
@@ -24,9 +34,9 @@ async def info(core: Core) -> Mapping[str, Any]:
         except MobyError as error:
             runtimes[name] = {"path": ""}
             warnings.append(f"WARNING: runtime {name}: {error}")
-    features = next(iter(core.runtimes.values())).features
+    features = await core.features_here(*next(iter(core.runtimes.items())))
     if "cgroups" not in features:
-        warnings.append("WARNING: No memory limit support")
+        warnings += [f"WARNING: No {what} support" for what in _LIMITS]
     host = os.uname()
     limits = "cgroups" in features
     return {

@@ -9,10 +9,11 @@ from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
 from moby_components.engine.moby.processes import process_table
 from moby_components.engine.moby.rendering.check import lacks
+from moby_components.engine.moby.rendering.discarded import discarded
 from moby_components.engine.moby.rendering.resources import resources
 from moby_components.engine.moby.restart import RestartPolicy
 from moby_py.errors import InvalidArgument, Unsupported
-from moby_py.model import Change, Container, ProcessTable, Stats
+from moby_py.model import Change, Container, ProcessTable, Resources, Stats
 
 _ENGINE_PATHS = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/.dockerenv")
 _ENGINE_TREES = ("/dev", "/proc", "/sys")
@@ -80,17 +81,28 @@ class Looking:
                 host["RestartPolicy"] = dict(policy)
                 RestartPolicy.of(host)
             limits = resources(host)
-            if changed and record.live:
-                runtime = core.runtime_of(record)
-                if "update" not in runtime.features:
-                    raise lacks(record.runtime, "changing limits of a running container", "update")
-                await runtime.update(entry.id, limits)
+            warnings = await self._limit(entry, limits) if changed else ()
             record.intent = {**record.intent, "HostConfig": host}
             with core.db.transaction():
                 core.db.save_intent(record)
                 core.db.save(record)
             core.happened(entry, "update")
-        return ()
+        return warnings
+
+    async def _limit(self, entry: Entry, limits: Resources) -> Sequence[str]:
+        """Change a live container's limits; what cannot hold on this host is returned as warnings."""
+        core, record = self._core, entry.record
+        if record.live:
+            name, runtime = record.runtime, core.runtime_of(record)
+        else:
+            name, runtime = core.runtime_wanted(record)
+        here = await core.features_here(name, runtime)
+        warnings = discarded(limits, here)
+        if record.live and not warnings:
+            if "update" not in here:
+                raise lacks(name, "changing limits of a running container", "update")
+            await runtime.update(entry.id, limits)
+        return warnings
 
     async def resize(self, ref: str, height: int, width: int) -> None:
         entry = self._core.get(ref)

@@ -13,9 +13,11 @@ from moby_components.engine.moby.lifecycle.networks import idle_settings
 from moby_components.engine.moby.names import check_name, new_id, random_name
 from moby_components.engine.moby.records import Record
 from moby_components.engine.moby.rendering.check import check, check_features
+from moby_components.engine.moby.rendering.discarded import discarded
 from moby_components.engine.moby.rendering.merge import merge
 from moby_components.engine.moby.rendering.mounts import MountPlan, plan
 from moby_components.engine.moby.rendering.process import command
+from moby_components.engine.moby.rendering.resources import resources
 from moby_components.engine.moby.volumes import Volumes
 from moby_py.errors import AlreadyExists, InvalidArgument, NotFound
 from moby_py.model import Created, Volume
@@ -66,6 +68,8 @@ class Creator:
         )
         record.runtime, runtime = core.runtime_wanted(record)
         check_features(merged, record.runtime, runtime.features)
+        here = await core.features_here(record.runtime, runtime)
+        warnings += discarded(resources(merged["HostConfig"]), here)
         made = self._resolve_mounts(record)
         record.network = idle_settings(merged, id, core.network.default)
         # From here to the last line nothing waits: the name stays free between the look and the taking.
