@@ -1,14 +1,12 @@
 """Pull and unpack of one big image from a registry on loopback: ours beside podman, skopeo+umoci, dockerd.
 
-Every run starts from an empty store; emptying it is not timed. All contenders write to the same disk.
+Every run has an empty store on a fresh file system of its own; making and removing it is not timed.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,47 +26,38 @@ components: {runtime: crun, image_store: overlay, network: none}
 
 
 def measure(runs: int) -> Iterator[Comparison]:
-    source = layout()
-    with (
-        registry() as hub,
-        peers.podman() as podman,
-        peers.dockerd(hub.address) as docker,
-        platform(BLUEPRINT) as ours,
-    ):
-        reference = hub.push(source, NAME, tag="latest")
+    with registry() as hub:
+        reference = hub.push(layout(), NAME, tag="latest")
 
         def moby() -> float:
-            ours("image", "rm", "-f", reference, check=False)
-            ours("system", "prune", "-f", check=False)
-            return _settled(lambda: ours("pull", "-q", reference, timeout=300))
+            with peers.disk() as disk, platform(BLUEPRINT, folder=disk) as ours:
+                return _settled(lambda: ours("pull", "-q", reference, timeout=300))
 
         def with_podman() -> float:
-            _run([*podman, "rmi", "-af"])
-            return _settled(lambda: _run([*podman, "pull", "-q", "--tls-verify=false", reference]))
+            with peers.disk() as disk, peers.podman(folder=disk) as podman:
+                return _settled(lambda: _run([*podman, "pull", "-q", "--tls-verify=false", reference]))
 
         def with_umoci() -> float:
-            folder = Path(tempfile.mkdtemp(prefix="bench-umoci-", dir="/var/tmp"))
-            try:
-                return _settled(lambda: _umoci(folder, reference))
-            finally:
-                shutil.rmtree(folder)
+            with peers.disk() as disk:
+                return _settled(lambda: _umoci(disk, reference))
+
+        def with_docker() -> float:
+            with peers.disk() as disk, peers.dockerd(hub.address, folder=disk) as docker:
+                if docker is None:
+                    raise SystemExit("dockerd did not come up")
+                return _settled(lambda: _run([*docker, "pull", "-q", reference]))
 
         contenders: dict[str, Callable[[], float | None]] = {
             "moby-py pull": moby,
             "podman pull": with_podman,
             "skopeo copy + umoci unpack": with_umoci,
         }
-        if docker:
-
-            def with_docker() -> float:
-                subprocess.run([*docker, "rmi", "-f", reference], capture_output=True, check=False)
-                return _settled(lambda: _run([*docker, "pull", "-q", reference]))
-
+        if peers.have("dockerd", "docker"):
             contenders["docker pull (dockerd)"] = with_docker
-        series = alternate(contenders, runs or 3)
-        yield Comparison(
-            "pull + unpack, 700 MB, 48,000 files, 3 layers", series, unit="s", aim="podman at least x 2"
-        )
+        series = alternate(contenders, runs or 3, warmup=0)
+    yield Comparison(
+        "pull + unpack, 700 MB, 48,000 files, 3 layers", series, unit="s", aim="podman at least x 2"
+    )
 
 
 def _umoci(folder: Path, reference: str) -> None:

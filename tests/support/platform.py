@@ -151,12 +151,13 @@ def platform(
     uid: int = 0,
     env: dict[str, str] | None = None,
     check_leaks: bool = True,
+    folder: str | Path = "/tmp",
 ) -> Iterator[TestPlatform]:
     """Build a blueprint (a file of blueprints/ or YAML text), start it, yield it, take it down.
 
     Containers are removed first; afterwards nothing may be left on the host, else the test fails.
     """
-    base = Path(tempfile.mkdtemp(prefix="mp-", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="mp-", dir=folder))
     base.chmod(0o755)
     if isinstance(blueprint, str) and "\n" in blueprint:
         path = base / "blueprint.yaml"
@@ -206,9 +207,9 @@ def clean(under_test: TestPlatform) -> None:
     for pid, _ in processes(str(under_test.base)):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-    for root in Path("/sys/fs/cgroup").glob("**/moby-py/" + under_test.name):
-        for procs in root.glob("**/cgroup.procs"):
-            with contextlib.suppress(OSError):
+    for root in Path("/sys/fs/cgroup").glob("*/moby-py/" + under_test.name):
+        with contextlib.suppress(OSError):
+            for procs in [*root.glob("cgroup.procs"), *root.glob("*/cgroup.procs")]:
                 for pid in procs.read_text().split():
                     os.kill(int(pid), signal.SIGKILL)
     time.sleep(0.05)
@@ -218,7 +219,7 @@ def clean(under_test: TestPlatform) -> None:
         if target.startswith(str(under_test.base)):
             subprocess.run(["umount", "-l", target], check=False, capture_output=True)
     for root in Path("/sys/fs/cgroup").glob("*/moby-py/" + under_test.name):
-        for folder in sorted(root.glob("**/"), reverse=True):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for folder in (*root.glob("*/"), root):
                 folder.rmdir()
     shutil.rmtree(under_test.base, ignore_errors=True)
