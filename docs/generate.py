@@ -38,6 +38,8 @@ def components_page() -> str:
         rows = list(_options(schema))
         if rows:
             lines += ["", "| option | type | default | meaning |", "|---|---|---|---|", *rows]
+        else:
+            lines += ["", "It has no options."]
     return "\n".join(lines) + "\n"
 
 

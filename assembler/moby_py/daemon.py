@@ -21,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 
+from moby_py import elsewhere
 from moby_py.errors import Conflict, MobyError
 from moby_py.platform import Built, Platform, load
 
@@ -85,6 +86,10 @@ async def serve(built: Built, notifier: Notifier, *, rootless: bool) -> None:
     try:
         await platform.ensure_images()
         _record(built, platform)
+        pointer = None
+        if built.elsewhere:
+            place = elsewhere.Place(built.state, built.run)
+            pointer = elsewhere.leave(built.directory, built.name, place)
         log.info(
             "platform %s is up after %.2f s: %s", built.name, time.monotonic() - began, platform.endpoints
         )
@@ -94,6 +99,8 @@ async def serve(built: Built, notifier: Notifier, *, rootless: bool) -> None:
         sd_notify("STOPPING=1")
         if stop_containers:
             await platform.stop_containers()
+            if pointer:
+                elsewhere.forget(pointer)
     finally:
         await platform.close()
         built.record.unlink(missing_ok=True)
@@ -146,6 +153,8 @@ def _record(built: Built, platform: Platform) -> None:
     record = {
         "pid": os.getpid(),
         "directory": str(built.directory),
+        "state": str(built.state),
+        "run": str(built.run),
         "since": time.time(),
         "endpoints": list(platform.endpoints),
     }

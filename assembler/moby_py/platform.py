@@ -17,6 +17,7 @@ from typing import Any
 from moby_py.assembled import Assembled
 from moby_py.component import Component, Context, Dirs, PlatformInfo
 from moby_py.directories import run_dir, state_dir
+from moby_py.elsewhere import Place, find
 from moby_py.errors import MobyError, NotFound
 from moby_py.hooks import HookDispatcher
 from moby_py.kinds import Api, Engine, ImageStore
@@ -38,6 +39,8 @@ class Built:
     lock: Mapping[str, Any]
     state: Path
     run: Path
+    elsewhere: bool = False
+    """Not in the directories that its name gives: its daemon leaves a pointer (`moby_py.elsewhere`)."""
 
     @property
     def record(self) -> Path:
@@ -49,9 +52,12 @@ class Built:
         return self.state / "daemon.log"
 
 
-def load(directory: str | Path, *, state: str | None = None, run: str | None = None) -> Built:
+def load(
+    directory: str | Path, *, state: str | None = None, run: str | None = None, anyones: bool = False
+) -> Built:
     """Read a platform directory. `state` and `run` override the places of its state and run-time
-    files. Raises MobyError when it is not one."""
+    files; without them a platform that was started elsewhere is found there, and with `anyones` also
+    the one that root started. Raises MobyError when it is not a platform directory."""
     import json
 
     import yaml
@@ -71,6 +77,12 @@ def load(directory: str | Path, *, state: str | None = None, run: str | None = N
         raise MobyError(
             f"{directory} is damaged - {error}", hint="build it again from its blueprint"
         ) from error
+    place = Place(
+        state=Path(state).absolute() if state else state_dir(name),
+        run=Path(run).absolute() if run else run_dir(name),
+    )
+    if not state and not run:
+        place = find(out, name, anyones=anyones) or place
     return Built(
         directory=out,
         name=name,
@@ -78,8 +90,9 @@ def load(directory: str | Path, *, state: str | None = None, run: str | None = N
         images=tuple(data.get("images") or ()),
         plugins=tuple(data.get("plugins") or ()),
         lock=lock,
-        state=Path(state).absolute() if state else state_dir(name),
-        run=Path(run).absolute() if run else run_dir(name),
+        state=place.state,
+        run=place.run,
+        elsewhere=place != Place(state_dir(name), run_dir(name)),
     )
 
 

@@ -13,7 +13,7 @@ from moby_py.cli.options import blueprint_options
     "  moby-py build blueprint.yaml -o shop.tar          one file instead of a directory\n"
     "  moby-py build blueprint.yaml -o out --locked      only from the parts in out/platform.lock"
 )
-@click.argument("blueprint", default="blueprint.yaml", metavar="[BLUEPRINT]")
+@click.argument("blueprint", default="blueprint.yaml", metavar="[BLUEPRINT]", type=click.Path())
 @click.option(
     "-o", "--out", default="out", show_default=True, help="The directory to write; a tar if it ends in .tar."
 )

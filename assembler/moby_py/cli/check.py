@@ -20,7 +20,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "missing": "red"}
     "  moby-py check blueprint.yaml      what the blueprint needs of it\n"
     "  moby-py check blueprint.yaml --set components.runtime=crun"
 )
-@click.argument("blueprint", required=False, metavar="[BLUEPRINT]")
+@click.argument("blueprint", required=False, metavar="[BLUEPRINT]", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
 @blueprint_options
 def check(
@@ -30,7 +30,7 @@ def check(
     variables: dict[str, str],
     plugins: tuple[str, ...],
 ) -> int:
-    """Check BLUEPRINT and this host; without a BLUEPRINT show what the host can do.
+    """Check a blueprint and this host. Without a BLUEPRINT show what the host can do.
 
     Exit status 0: it would run; 2: the blueprint is wrong; 3: the host lacks something.
     """

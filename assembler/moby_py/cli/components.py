@@ -21,7 +21,9 @@ COLOURS = {"ok": "green", "unavailable": "yellow", "broken": "red"}
 @click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="List this plugin file's too.")
 @click.option("--json", "as_json", is_flag=True, help="The same as a JSON list.")
 def components(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
-    """List all components, or those of one KIND: where each comes from and its status.
+    """List the components there are, or those of one KIND.
+
+    Each with the package that it comes from and its status.
 
     "unavailable": this host lacks something it needs. "broken": its package does not work.
     """

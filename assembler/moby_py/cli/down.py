@@ -9,22 +9,22 @@ import click
     epilog="\b\nExamples:\n  moby-py down out\n"
     "  moby-py down --keep-containers out   stop the daemon only; `up` adopts what runs"
 )
-@click.argument("directory", default="out", metavar="[OUT]")
+@click.argument("directory", default="out", metavar="[OUT]", type=click.Path())
 @click.option("--keep-containers", is_flag=True, help="Leave the containers running.")
-@click.option("--state", metavar="DIR", help="As given to `up`.")
-@click.option("--run", "run_", metavar="DIR", help="As given to `up`.")
+@click.option("--state", metavar="DIR", help="Where its state lives, if it cannot be found.")
+@click.option("--run", "run_", metavar="DIR", help="Where its run-time files live.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for it to end.")
 def down(directory: str, keep_containers: bool, state: str | None, run_: str | None, timeout: float) -> None:
-    """Stop the platform in OUT: its containers, then its parts, in reverse order."""
+    """Stop the platform in OUT. Its containers first, then its parts, in reverse order."""
     import os
     import select
     import signal
 
     from moby_py.cli.status import daemon
-    from moby_py.errors import MobyError
+    from moby_py.errors import MobyError, PermissionDenied
     from moby_py.platform import load
 
-    built = load(directory, state=state, run=run_)
+    built = load(directory, state=state, run=run_, anyones=True)
     record = daemon(built)
     if record is None:
         click.echo(f"{built.name} is not up")
@@ -32,7 +32,13 @@ def down(directory: str, keep_containers: bool, state: str | None, run_: str | N
         pid = int(record["pid"])
         handle = os.pidfd_open(pid)
         try:
-            signal.pidfd_send_signal(handle, signal.SIGUSR1 if keep_containers else signal.SIGTERM)
+            try:
+                signal.pidfd_send_signal(handle, signal.SIGUSR1 if keep_containers else signal.SIGTERM)
+            except PermissionError:
+                raise PermissionDenied(
+                    f"cannot stop {built.name} - its daemon (pid {pid}) belongs to another user",
+                    hint="run moby-py down as the user who started it",
+                ) from None
             ready, _, _ = select.select([handle], [], [], timeout)
         finally:
             os.close(handle)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     "  moby-py explain components.secrets.with blueprint.yaml\n"
     "  moby-py explain components.runtime blueprint.yaml --set components.runtime=crun"
 )
-@click.argument("path_and_blueprint", metavar="[PATH] BLUEPRINT", nargs=-1)
+@click.argument("path_and_blueprint", metavar="[PATH] BLUEPRINT", nargs=-1, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="The same as a JSON list.")
 @blueprint_options
 def explain(
@@ -27,7 +27,7 @@ def explain(
     variables: dict[str, str],
     plugins: tuple[str, ...],
 ) -> None:
-    """Say which values a blueprint comes to, and where each comes from.
+    """Say which values a blueprint comes to and where each is from.
 
     PATH is a place as problems name it, such as components.network.with; without it, everything is
     told. BLUEPRINT "-" is standard input. What environment variables hold is not shown.

@@ -11,7 +11,7 @@ from moby_py.cli.options import blueprint_options
     epilog="\b\nExamples:\n  moby-py graph blueprint.yaml\n"
     "  moby-py graph --format svg blueprint.yaml -o wiring.svg"
 )
-@click.argument("blueprint", default="blueprint.yaml", metavar="[BLUEPRINT]")
+@click.argument("blueprint", default="blueprint.yaml", metavar="[BLUEPRINT]", type=click.Path())
 @click.option("--format", "form", type=click.Choice(["mermaid", "svg"]), default="mermaid", show_default=True)
 @click.option("-o", "--out", metavar="FILE", help="Write to FILE instead of standard output.")
 @blueprint_options
@@ -23,7 +23,10 @@ def graph(
     variables: dict[str, str],
     plugins: tuple[str, ...],
 ) -> None:
-    """Draw the components of BLUEPRINT, who serves whom, and the programs of this host they use."""
+    """Draw the wiring of a blueprint.
+
+    Its components, who serves whom, and the programs of this host that they use.
+    """
     from pathlib import Path
 
     from moby_py.assembly import Request, plan

@@ -39,11 +39,11 @@ images: []
     epilog="\b\nExamples:\n  moby-py init\n  moby-py init --runtime crun shop.yaml\n"
     "  moby-py init && moby-py build && moby-py up -d"
 )
-@click.argument("file", default="blueprint.yaml", metavar="[FILE]")
+@click.argument("file", default="blueprint.yaml", metavar="[FILE]", type=click.Path())
 @click.option("--name", metavar="NAME", help="The platform's name (default: this folder's).")
 @click.option("--runtime", metavar="NAME", help="What runs the containers (see moby-py components runtime).")
 def init(file: str, name: str | None, runtime: str | None) -> None:
-    """Write a commented starter blueprint into FILE, which must not exist yet."""
+    """Write a commented starter blueprint. FILE must not exist yet."""
     from moby_py.errors import AlreadyExists, MobyError
     from moby_py.registry import Registry
 

@@ -7,90 +7,92 @@ Commands are imported only when they are called: start-up stays under 100 ms.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from moby_py import __version__
+from moby_py.cli.group import SETTINGS, LazyGroup
 
 if TYPE_CHECKING:
     from moby_py.errors import MobyError
 
 ASSEMBLER_COMMANDS = {
-    "build": "moby_py.cli.build:build",
+    "init": "moby_py.cli.init:init",
     "check": "moby_py.cli.check:check",
+    "explain": "moby_py.cli.explain:explain",
+    "graph": "moby_py.cli.graph:graph",
+    "components": "moby_py.cli.components:components",
+    "schema": "moby_py.cli.schema:schema",
+    "build": "moby_py.cli.build:build",
     "up": "moby_py.cli.up:up",
     "down": "moby_py.cli.down:down",
     "status": "moby_py.cli.status:status",
     "logs": "moby_py.cli.logs:logs",
-    "explain": "moby_py.cli.explain:explain",
-    "graph": "moby_py.cli.graph:graph",
-    "schema": "moby_py.cli.schema:schema",
-    "components": "moby_py.cli.components:components",
-    "init": "moby_py.cli.init:init",
+    "completion": "moby_py.cli.completion:completion",
 }
 
-PLATFORM_MODULE = "moby_py.cli.docker:COMMANDS"
-"""Docker's words, as a table of the same form; it lives beside its commands."""
+PLATFORM_MODULE = "moby_py.cli.docker"
+"""Docker's words: COMMANDS, a table of the same form, and SECTIONS; they live beside their commands."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are named in a table and imported on demand."""
-
-    def __init__(self, *args: Any, table: dict[str, str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.table = table
+class Front(LazyGroup):
+    """`moby-py`. Shell completion of `moby-py -p OUT ...` goes on with the platform's words."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.table)
+        return list(_platform_table() if ctx.params.get("_platform") else self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = self.table.get(cmd_name)
-        if target is None:
-            return None
-        module, _, attribute = target.partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0] if args else ""
-        if name and name not in self.table and not name.startswith("-"):
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, self.table, n=1)
-            hint = f" - did you mean {close[0]!r}?" if close else f" - see '{ctx.command_path} --help'"
-            raise click.UsageError(f"no such command {name!r}{hint}", ctx)
-        return super().resolve_command(ctx, args)
+        if ctx.params.get("_platform"):
+            return platform_group(ctx.params["_platform"], ctx.info_name or "").get_command(ctx, cmd_name)
+        return super().get_command(ctx, cmd_name)
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Front,
     table=ASSEMBLER_COMMANDS,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExamples:\n  moby-py init && moby-py build blueprint.yaml\n  moby-py up -d out\n"
-    "  moby-py -p out run --rm IMAGE echo hello",
+    sections={
+        "Blueprints": ["init", "check", "explain", "graph", "components", "schema"],
+        "Platforms": ["build", "up", "down", "status", "logs"],
+        "This command": ["completion"],
+    },
+    context_settings=SETTINGS,
+    epilog="\b\nExamples:\n  moby-py init && moby-py check blueprint.yaml\n"
+    "  moby-py build blueprint.yaml -o out && moby-py up -d out\n"
+    "  moby-py -p out run --rm IMAGE echo hello    (the same: out/bin/NAME run ...)\n"
+    "  moby-py -p out --help                       Docker's words",
 )
 @click.version_option(__version__, prog_name="moby-py", message="%(prog)s %(version)s")
 @click.option(
-    "-p", "--platform", "_platform", metavar="OUT", help="Speak Docker's words to the platform in OUT."
+    "-p",
+    "--platform",
+    "_platform",
+    metavar="OUT",
+    type=click.Path(file_okay=False),
+    help="Speak Docker's words to the platform in OUT.",
 )
 def moby_py(_platform: str | None) -> None:
     """Build your own container platform from parts, and run it."""
 
 
+def _platform_table() -> dict[str, str]:
+    table: dict[str, str] = import_module(PLATFORM_MODULE).COMMANDS
+    return table
+
+
 def platform_group(directory: str, prog: str) -> click.Group:
     """Docker's words for one platform. `ctx.obj` is its directory (a str)."""
-    module, _, attribute = PLATFORM_MODULE.partition(":")
-    table: dict[str, str] = getattr(import_module(module), attribute)
     return LazyGroup(
         name=prog,
-        table=table,
-        context_settings={"help_option_names": ["-h", "--help"], "obj": directory},
+        table=_platform_table(),
+        sections=import_module(PLATFORM_MODULE).SECTIONS,
+        context_settings={**SETTINGS, "obj": directory},
         help=f"The container platform in {directory}, in Docker's words.",
+        epilog=f"\b\nExamples:\n  {prog} image from-host -t tools sh echo ls\n"
+        f"  {prog} run --rm tools echo hello\n  {prog} COMMAND --help",
     )
 
 
@@ -108,24 +110,55 @@ def report(error: MobyError) -> int:
     return error.exit_status
 
 
+def report_usage(error: click.ClickException) -> int:
+    """Click's words in our form: lower-case, without a full stop, the way out as a hint."""
+    ctx = getattr(error, "ctx", None)
+    near = getattr(error, "possibilities", None) or ()
+    text = (error.message if near else error.format_message()).rstrip(".")
+    hint = getattr(error, "hint", None)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif not hint and ctx is not None:
+        hint = f"{ctx.command_path} {' '.join(ctx.command.collect_usage_pieces(ctx))}"
+        hint += f"    (see {ctx.command_path} --help)"
+    click.echo(f"error: {text[:1].lower()}{text[1:]}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+    return error.exit_code
+
+
+def chosen(args: list[str]) -> tuple[str, list[str]]:
+    """(OUT, the other arguments) where the line starts with -p OUT in any spelling; else ("", args)."""
+    first = args[0] if args else ""
+    if first in ("-p", "--platform") and len(args) > 1:
+        return args[1], args[2:]
+    if first.startswith("--platform="):
+        return first.partition("=")[2], args[1:]
+    if first.startswith("-p") and len(first) > 2:
+        return first[2:], args[1:]
+    return "", args
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 usage or blueprint, 3 host lacks something."""
-    args = list(sys.argv[1:] if argv is None else argv)
     group: click.Group = moby_py
     prog = "moby-py"
-    if args and args[0] in ("-p", "--platform") and len(args) > 1:
-        import os
-
-        prog = os.environ.pop("MOBY_PY_PROG", "") or f"moby-py -p {args[1]}"
-        group = platform_group(args[1], prog)
-        args = args[2:]
     try:
+        directory, args = chosen(list(sys.argv[1:] if argv is None else argv))
+        if directory:
+            from moby_py.elsewhere import platform_name
+
+            platform_name(directory)  # a word to a platform that is none has no help either
+            prog = os.environ.pop("MOBY_PY_PROG", "") or f"moby-py -p {directory}"
+            group = platform_group(directory, prog)
         status = group.main(args=args, prog_name=prog, standalone_mode=False)
     except click.exceptions.Exit as end:
         status = end.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         status = error.exit_code
+    except click.ClickException as error:
+        status = report_usage(error)
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         status = 130

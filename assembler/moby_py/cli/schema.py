@@ -27,7 +27,7 @@ import click
     help="With the components of this Python file too. May be given again.",
 )
 def schema(output: str | None, builtin: bool, plugins: tuple[str, ...]) -> None:
-    """Write one JSON Schema for blueprints, the options of every installed component included."""
+    """Write the JSON Schema of blueprints, for editors. It holds the options of all components here."""
     from pathlib import Path
 
     from moby_py.errors import MobyError

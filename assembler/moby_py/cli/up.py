@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     "  moby-py up out           stay in the foreground (Ctrl-C stops it)\n"
     "  moby-py up -d --locked out   refuse when a part differs from platform.lock"
 )
-@click.argument("directory", default="out", metavar="[OUT]")
+@click.argument("directory", default="out", metavar="[OUT]", type=click.Path())
 @click.option("-d", "--detach", is_flag=True, help="Run in the background; return when the API answers.")
 @click.option("--locked", is_flag=True, help="Refuse to start when a part differs from platform.lock.")
 @click.option("--state", metavar="DIR", help="Where state lives (default: /var/lib/moby-py/NAME).")

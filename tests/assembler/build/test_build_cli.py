@@ -120,7 +120,10 @@ def test_check_with_a_blueprint_ends_with_3_when_something_is_missing(moby: Moby
 
 def test_options_without_a_blueprint_are_a_usage_error(moby: Moby) -> None:
     done = moby("check", "--set", "a=b", status=2)
-    assert done.stderr.endswith("Error: --set, --var and --plugin need a BLUEPRINT\n")
+    assert done.stderr == (
+        "error: --set, --var and --plugin need a BLUEPRINT\n"
+        "hint: moby-py check [OPTIONS] [BLUEPRINT]    (see moby-py check --help)\n"
+    )
 
 
 def test_graph_draws_mermaid_and_svg(moby: Moby, tmp_path: Path) -> None:

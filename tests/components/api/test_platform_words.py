@@ -221,7 +221,7 @@ def test_nobody_there(tmp_path: Path, words: Words) -> None:
         return done.returncode, done.stderr.decode()
 
     text = (
-        f"error: cannot reach the platform in {tmp_path} - is it up? (No such file or directory)\n"
+        f"error: the platform in {tmp_path} is not up - nothing answers at {tmp_path}/shop/docker.sock\n"
         f"hint: moby-py up -d {tmp_path}\n"
     )
     assert say("ps") == (1, text)

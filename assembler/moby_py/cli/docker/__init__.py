@@ -50,5 +50,17 @@ COMMANDS: dict[str, str] = {
     "info": f"{_HERE}.system:info",
     "version": f"{_HERE}.system:version",
     "env": f"{_HERE}.system:env",
+    "completion": "moby_py.cli.completion:completion",
 }
 """Word -> "module:attribute", imported when it is typed."""
+
+SECTIONS: dict[str, list[str]] = {
+    "Containers": [
+        *("run", "create", "start", "attach", "exec", "ps", "logs", "stop", "kill", "restart", "pause"),
+        *("unpause", "rm", "wait", "rename", "update", "top", "stats", "port", "diff", "commit"),
+    ],
+    "Images": ["images", "pull", "push", "rmi", "tag", "history", "save", "load", "import"],
+    "By noun": ["container", "image", "volume", "network", "secret", "system"],
+    "Platform": ["info", "version", "env", "events", "inspect", "completion"],
+}
+"""Heading -> words, for --help."""

@@ -11,16 +11,19 @@ import click
 
 from moby_py.cli.docker import progress
 from moby_py.cli.docker.client import client
+from moby_py.cli.docker.complete import names
 from moby_py.errors import MobyError
 
 PIECE = 1024 * 1024
 
 
-@click.command(epilog="\b\nExamples:\n  save -o alpine.tar alpine:3\n  save alpine:3 | gzip > alpine.tar.gz")
+@click.command(
+    epilog="\b\nExamples:\n  NAME save -o alpine.tar alpine:3\n  NAME save alpine:3 | gzip > alpine.tar.gz"
+)
 @click.option("-o", "--output", default="", metavar="FILE", help="Write here instead of stdout.")
-@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=names("image"))
 def save(names: tuple[str, ...], output: str) -> None:
-    """Write images to a tar file (OCI layout and docker-archive in one)."""
+    """Write images to a tar file. It is OCI layout and docker-archive in one."""
     if not output and sys.stdout.isatty():
         raise MobyError("will not write a tar file to a terminal - redirect it", hint="save -o FILE IMAGE")
     response = client().send("GET", "/images/get", query={"names": list(names)})
@@ -43,7 +46,7 @@ def save(names: tuple[str, ...], output: str) -> None:
         response.close()
 
 
-@click.command(epilog="\b\nExamples:\n  load -i alpine.tar\n  load < alpine.tar.gz")
+@click.command(epilog="\b\nExamples:\n  NAME load -i alpine.tar\n  NAME load < alpine.tar.gz")
 @click.option("-i", "--input", "input_", default="", metavar="FILE", help="Read here instead of stdin.")
 @click.option("-q", "--quiet", is_flag=True, help="Without progress.")
 def load(input_: str, quiet: bool) -> None:
@@ -59,7 +62,7 @@ def load(input_: str, quiet: bool) -> None:
         progress.show(steps)
 
 
-@click.command(name="import", epilog="\b\nExample:\n  import -c 'CMD [\"/bin/sh\"]' rootfs.tar mine:1")
+@click.command(name="import", epilog="\b\nExample:\n  NAME import -c 'CMD [\"/bin/sh\"]' rootfs.tar mine:1")
 @click.option("-c", "--change", "changes", multiple=True, help="A Dockerfile instruction (CMD, ENV, ...).")
 @click.option("-m", "--message", default="", help="For the image's history.")
 @click.argument("file", metavar="FILE|-")

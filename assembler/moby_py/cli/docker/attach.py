@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from moby_py.cli.docker.client import client, segment
+from moby_py.cli.docker.complete import names
 from moby_py.errors import Conflict
 
 
-@click.command(epilog="\b\nExample:\n  attach web        (ctrl-p ctrl-q leaves a terminal)")
+@click.command(epilog="\b\nExample:\n  NAME attach web        (ctrl-p ctrl-q leaves a terminal)")
 @click.option("--no-stdin", is_flag=True, help="Only look.")
 @click.option("--detach-keys", default="", metavar="KEYS", help="Instead of ctrl-p,ctrl-q.")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on (without a terminal).")
-@click.argument("container")
+@click.argument("container", shell_complete=names("container"))
 def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) -> int:
     """Join a running container. The exit status is its own, 0 after detaching."""
     from moby_py.cli.docker.session import Session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,8 @@ from urllib.parse import quote, urlencode
 import click
 
 from moby_py.cli.docker.http import Response, Wire
+from moby_py.directories import run_dir
+from moby_py.elsewhere import find, platform_name
 from moby_py.errors import MobyError
 
 API = "/v1.47"
@@ -83,10 +84,14 @@ class Client:
                 f"cannot reach the platform in {self.directory} - you may not use {self.path}",
                 hint="join the group of the api's option `group`, or become its user",
             ) from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise Unreachable(
+                f"the platform in {self.directory} is not up - nothing answers at {self.path}",
+                hint=f"moby-py up -d {self.directory}",
+            ) from None
         except OSError as error:
             raise Unreachable(
-                f"cannot reach the platform in {self.directory} - is it up? ({error.strerror})",
-                hint=f"moby-py up -d {self.directory}",
+                f"cannot reach the platform in {self.directory} - {error.strerror or error}"
             ) from None
 
     # -- what commands use -----------------------------------------------------------------------
@@ -165,24 +170,6 @@ def _refusal(response: Response) -> ApiError:
 
 def socket_path(directory: str) -> str:
     """OUT/platform.yaml has the name, and the name has the directory. Raises MobyError."""
-    from moby_py.directories import run_dir
-
-    return str(run_dir(platform_name(directory)) / "docker.sock")
-
-
-_NAME = re.compile(r"""^name:[ ]*["']?([^"'\n#]+?)["']?[ ]*(?:#.*)?$""", re.MULTILINE)
-
-
-def platform_name(directory: str) -> str:
-    """The platform's name, without a YAML parser: `build` writes one plain `name:` line."""
-    try:
-        text = (Path(directory) / "platform.yaml").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    found = _NAME.search(text)
-    if not found:
-        raise MobyError(
-            f"{directory} is not a platform directory - it has no platform.yaml with a name",
-            hint=f"moby-py build blueprint.yaml -o {directory}",
-        )
-    return found[1]
+    name = platform_name(directory)
+    place = find(Path(directory), name, anyones=True)
+    return str((place.run if place else run_dir(name)) / "docker.sock")

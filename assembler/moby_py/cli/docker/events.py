@@ -12,7 +12,9 @@ from moby_py.cli.docker.client import client, filters
 from moby_py.cli.docker.logs import moment
 
 
-@click.command(epilog="\b\nExamples:\n  events --filter type=container\n  events --since 10m --until 0s")
+@click.command(
+    epilog="\b\nExamples:\n  NAME events --filter type=container\n  NAME events --since 10m --until 0s"
+)
 @click.option("--since", default="", metavar="TIME", help="Also what happened since then (10m).")
 @click.option("--until", default="", metavar="TIME", help="Until then.")
 @click.option("-f", "--filter", "filter_", metavar="KEY=VALUE", multiple=True, help="Only these.")

@@ -6,12 +6,13 @@ import click
 
 from moby_py.cli.docker import parsing
 from moby_py.cli.docker.client import client, segment
+from moby_py.cli.docker.complete import names
 
 
 @click.command(
     name="exec",
     context_settings={"allow_interspersed_args": False},
-    epilog="\b\nExamples:\n  exec -it web sh\n  exec -u nobody -e A=1 web env",
+    epilog="\b\nExamples:\n  NAME exec -it web sh\n  NAME exec -u nobody -e A=1 web env",
 )
 @click.option("-i", "--interactive", is_flag=True, help="Keep stdin open.")
 @click.option("-t", "--tty", is_flag=True, help="A terminal.")
@@ -22,7 +23,7 @@ from moby_py.cli.docker.client import client, segment
 @click.option("-w", "--workdir", default="", metavar="DIR", help="Working directory.")
 @click.option("--privileged", is_flag=True, help="All capabilities.")
 @click.option("--detach-keys", default="", metavar="KEYS", help="Instead of ctrl-p,ctrl-q.")
-@click.argument("container")
+@click.argument("container", shell_complete=names("container"))
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(
     container: str,

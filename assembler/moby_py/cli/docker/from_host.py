@@ -7,7 +7,7 @@ import click
 from moby_py.cli.docker.client import client
 
 
-@click.command(name="from-host", epilog="\b\nExample:\n  image from-host -t tools sh ls cat")
+@click.command(name="from-host", epilog="\b\nExample:\n  NAME image from-host -t tools sh ls cat")
 @click.option("-t", "--tag", "name", default="host", show_default=True, help="The image's name.")
 @click.argument("programs", nargs=-1, required=True, metavar="PROGRAM...")
 def from_host(programs: tuple[str, ...], name: str) -> None:

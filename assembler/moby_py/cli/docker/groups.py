@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moby_py.cli.docker import COMMANDS
-from moby_py.cli.main import LazyGroup
+from moby_py.cli.group import LazyGroup
 
 _HERE = "moby_py.cli.docker"
 
@@ -14,7 +14,8 @@ def _same(*words: str) -> dict[str, str]:
 
 container = LazyGroup(
     name="container",
-    help="Containers.",
+    help="Containers, under their noun.",
+    epilog="\b\nExamples:\n  NAME container ls -a\n  NAME container COMMAND --help",
     table={
         **_same("run", "create", "start", "attach", "exec"),
         "ls": COMMANDS["ps"],
@@ -27,7 +28,8 @@ container = LazyGroup(
 )
 image = LazyGroup(
     name="image",
-    help="Images.",
+    help="Images; `image from-host` makes one of programs of this host.",
+    epilog="\b\nExamples:\n  NAME image from-host -t tools sh ls\n  NAME image COMMAND --help",
     table={
         "ls": COMMANDS["images"],
         "list": COMMANDS["images"],
@@ -40,7 +42,8 @@ image = LazyGroup(
 )
 volume = LazyGroup(
     name="volume",
-    help="Volumes.",
+    help="Volumes: data that outlives containers.",
+    epilog="\b\nExamples:\n  NAME volume create data\n  NAME volume COMMAND --help",
     table={
         "create": f"{_HERE}.volumes:create",
         "ls": f"{_HERE}.volumes:list_",
@@ -51,7 +54,8 @@ volume = LazyGroup(
 )
 network = LazyGroup(
     name="network",
-    help="Networks.",
+    help="Networks between containers.",
+    epilog="\b\nExamples:\n  NAME network ls\n  NAME network COMMAND --help",
     table={
         "create": f"{_HERE}.networks:create",
         "ls": f"{_HERE}.networks:list_",
@@ -62,7 +66,8 @@ network = LazyGroup(
 )
 secret = LazyGroup(
     name="secret",
-    help="Secrets: files in containers under /run/secrets, never shown again.",
+    help="Secrets: files under /run/secrets in containers.",
+    epilog="\b\nExamples:\n  NAME secret create db_password ./password.txt\n  NAME secret COMMAND --help",
     table={
         "create": f"{_HERE}.secrets:create",
         "update": f"{_HERE}.secrets:update",
@@ -74,6 +79,7 @@ secret = LazyGroup(
 system = LazyGroup(
     name="system",
     help="The platform itself.",
+    epilog="\b\nExamples:\n  NAME system df\n  NAME system COMMAND --help",
     table={
         "info": COMMANDS["info"],
         "df": f"{_HERE}.system:df",

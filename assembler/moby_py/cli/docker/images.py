@@ -8,6 +8,7 @@ import click
 
 from moby_py.cli.docker import table
 from moby_py.cli.docker.client import client, filters, image_path
+from moby_py.cli.docker.complete import names
 from moby_py.cli.docker.each import each
 from moby_py.cli.docker.options import listing, truncating
 
@@ -20,7 +21,9 @@ COLUMNS = {
 }
 
 
-@click.command(epilog="\b\nExamples:\n  images\n  images -q --filter dangling=true\n  images alpine")
+@click.command(
+    epilog="\b\nExamples:\n  NAME images\n  NAME images -q --filter dangling=true\n  NAME images alpine"
+)
 @click.option("-a", "--all", "all_", is_flag=True, help="Accepted for docker's sake: all are shown.")
 @click.option("--digests", is_flag=True, help="Digests too.")
 @listing
@@ -72,10 +75,10 @@ def rows_of(item: dict[str, Any], *, full: bool) -> list[dict[str, str]]:
     return rows
 
 
-@click.command(epilog="\b\nExamples:\n  rmi alpine:3\n  rmi -f 0123456789ab")
+@click.command(epilog="\b\nExamples:\n  NAME rmi alpine:3\n  NAME rmi -f 0123456789ab")
 @click.option("-f", "--force", is_flag=True, help="All its names, even with stopped containers.")
 @click.option("--no-prune", is_flag=True, help="Keep untagged parents.")
-@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=names("image"))
 def rmi(names: tuple[str, ...], force: bool, no_prune: bool) -> int:
     """Remove images: a name, or the image with its last one."""
     api = client()
@@ -88,8 +91,8 @@ def rmi(names: tuple[str, ...], force: bool, no_prune: bool) -> int:
     return each(names, remove, quiet=True)
 
 
-@click.command(epilog="\b\nExample:\n  tag alpine:3 localhost:5000/alpine:3")
-@click.argument("image")
+@click.command(epilog="\b\nExample:\n  NAME tag alpine:3 localhost:5000/alpine:3")
+@click.argument("image", shell_complete=names("image"))
 @click.argument("name")
 def tag(image: str, name: str) -> None:
     """Give an image a further name."""
@@ -99,12 +102,15 @@ def tag(image: str, name: str) -> None:
     client().post(f"/images/{image_path(image)}/tag", None, repo=reference.familiar_name(), tag=reference.tag)
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  NAME history alpine:3\n"
+    "  NAME history --no-trunc --format '{{.CreatedBy}}' alpine:3"
+)
 @click.option("--no-trunc", is_flag=True, help="Do not shorten.")
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 @click.option("--format", "template", default="", metavar="TEXT", help="json, table or {{.CreatedBy}} ...")
 @click.option("--json", "as_json", is_flag=True, help="The API's objects as one JSON array.")
-@click.argument("image")
+@click.argument("image", shell_complete=names("image"))
 def history(image: str, no_trunc: bool, quiet: bool, template: str, as_json: bool) -> None:
     """Show how an image was made, newest step first."""
     from moby_py.human import size

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from moby_py.cli.docker.client import ApiError, Client, client, image_path, segment
+from moby_py.cli.docker.complete import names
 from moby_py.cli.main import report
 from moby_py.errors import NotFound
 
@@ -21,13 +22,19 @@ PATHS: dict[str, Callable[[str], str]] = {
 }
 
 
-@click.command(epilog="\b\nExamples:\n  inspect web\n  inspect -f '{{.State.ExitCode}}' web")
+@click.command(epilog="\b\nExamples:\n  NAME inspect web\n  NAME inspect -f '{{.State.ExitCode}}' web")
 @click.option("-f", "--format", "template", default="", metavar="TEXT", help="A template: {{.State.Status}}")
 @click.option("--type", "kind", type=click.Choice(list(PATHS)), help="Look for this kind only.")
 @click.option("-s", "--size", is_flag=True, help="With a container's sizes.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="NAME...",
+    shell_complete=names("container", "image", "network", "volume", "secret"),
+)
 def inspect(names: tuple[str, ...], template: str, kind: str | None, size: bool) -> int:
-    """Show what is known of containers, images, networks, volumes or secrets."""
+    """Show all that is known of containers, images, networks ..., as JSON."""
     return show(names, template, [kind] if kind else list(PATHS), size=size)
 
 
@@ -66,18 +73,25 @@ def find(api: Client, name: str, kinds: list[str], size: bool = False) -> Any:
     raise NotFound(f"no such {what}: {name}")
 
 
-def _of(kind: str) -> click.Command:
-    @click.command(name="inspect", help=f"Show what is known of {kind}s.")
+def _of(kind: str, example: str, field: str) -> click.Command:
+    @click.command(
+        name="inspect",
+        help=f"Show what is known of {kind}s.",
+        epilog=f"\b\nExamples:\n  NAME {kind} inspect {example}\n"
+        f"  NAME {kind} inspect -f '{{{{.{field}}}}}' {example}",
+    )
     @click.option("-f", "--format", "template", default="", metavar="TEXT", help="A template.")
-    @click.argument("names", nargs=-1, required=True, metavar=f"{kind.upper()}...")
+    @click.argument(
+        "names", nargs=-1, required=True, metavar=f"{kind.upper()}...", shell_complete=names(kind)
+    )
     def command(names: tuple[str, ...], template: str) -> int:
         return show(names, template, [kind])
 
     return command
 
 
-inspect_container = _of("container")
-inspect_image = _of("image")
-inspect_network = _of("network")
-inspect_volume = _of("volume")
-inspect_secret = _of("secret")
+inspect_container = _of("container", "web", "State.Status")
+inspect_image = _of("image", "alpine:3", "Id")
+inspect_network = _of("network", "none", "Driver")
+inspect_volume = _of("volume", "data", "Mountpoint")
+inspect_secret = _of("secret", "db_password", "Spec.Name")

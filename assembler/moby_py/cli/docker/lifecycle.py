@@ -5,15 +5,18 @@ from __future__ import annotations
 import click
 
 from moby_py.cli.docker.client import ApiError, client, segment
+from moby_py.cli.docker.complete import names
 from moby_py.cli.docker.each import each
 
-names = click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
+containers_ = click.argument(
+    "containers", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=names("container")
+)
 
 
-@click.command(epilog="\b\nExamples:\n  stop web\n  stop -t 2 web db")
+@click.command(epilog="\b\nExamples:\n  NAME stop web\n  NAME stop -t 2 web db")
 @click.option("-t", "--time", "timeout", type=int, help="Seconds to wait before SIGKILL (-1: for ever).")
 @click.option("-s", "--signal", default="", help="The signal to send first.")
-@names
+@containers_
 def stop(containers: tuple[str, ...], timeout: int | None, signal: str) -> int:
     """Stop containers: their stop signal, a grace period, SIGKILL."""
     api = client()
@@ -22,10 +25,10 @@ def stop(containers: tuple[str, ...], timeout: int | None, signal: str) -> int:
     )
 
 
-@click.command(epilog="\b\nExample:\n  restart -t 2 web")
+@click.command(epilog="\b\nExample:\n  NAME restart -t 2 web")
 @click.option("-t", "--time", "timeout", type=int, help="Seconds to wait before SIGKILL.")
 @click.option("-s", "--signal", default="", help="The signal to send first.")
-@names
+@containers_
 def restart(containers: tuple[str, ...], timeout: int | None, signal: str) -> int:
     """Stop containers and start them again."""
     api = client()
@@ -34,35 +37,35 @@ def restart(containers: tuple[str, ...], timeout: int | None, signal: str) -> in
     )
 
 
-@click.command(epilog="\b\nExample:\n  kill -s HUP web")
+@click.command(epilog="\b\nExample:\n  NAME kill -s HUP web")
 @click.option("-s", "--signal", default="", help="Instead of SIGKILL.")
-@names
+@containers_
 def kill(containers: tuple[str, ...], signal: str) -> int:
     """Send a signal to running containers."""
     api = client()
     return each(containers, lambda name: api.post(f"/containers/{segment(name)}/kill", signal=signal))
 
 
-@click.command()
-@names
+@click.command(epilog="\b\nExample:\n  NAME pause web")
+@containers_
 def pause(containers: tuple[str, ...]) -> int:
     """Freeze all processes of containers."""
     api = client()
     return each(containers, lambda name: api.post(f"/containers/{segment(name)}/pause"))
 
 
-@click.command()
-@names
+@click.command(epilog="\b\nExample:\n  NAME unpause web")
+@containers_
 def unpause(containers: tuple[str, ...]) -> int:
     """Let frozen containers go on."""
     api = client()
     return each(containers, lambda name: api.post(f"/containers/{segment(name)}/unpause"))
 
 
-@click.command(epilog="\b\nExamples:\n  rm web\n  rm -f $(NAME ps -aq)")
+@click.command(epilog="\b\nExamples:\n  NAME rm web\n  NAME rm -f $(NAME ps -aq)")
 @click.option("-f", "--force", is_flag=True, help="Kill what runs; no error for what is not there.")
 @click.option("-v", "--volumes", is_flag=True, help="Their anonymous volumes too.")
-@names
+@containers_
 def rm(containers: tuple[str, ...], force: bool, volumes: bool) -> int:
     """Remove containers."""
     api = client()
@@ -77,8 +80,8 @@ def rm(containers: tuple[str, ...], force: bool, volumes: bool) -> int:
     return each(containers, remove)
 
 
-@click.command()
-@names
+@click.command(epilog="\b\nExample:\n  NAME wait web")
+@containers_
 def wait(containers: tuple[str, ...]) -> int:
     """Wait until containers have ended; print their exit codes."""
     api = client()
@@ -89,8 +92,8 @@ def wait(containers: tuple[str, ...]) -> int:
     )
 
 
-@click.command()
-@click.argument("container")
+@click.command(epilog="\b\nExample:\n  NAME rename web shop-web")
+@click.argument("container", shell_complete=names("container"))
 @click.argument("name")
 def rename(container: str, name: str) -> None:
     """Give a container another name."""

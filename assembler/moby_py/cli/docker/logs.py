@@ -7,16 +7,17 @@ import re
 import click
 
 from moby_py.cli.docker.client import client, segment
+from moby_py.cli.docker.complete import names
 
 
-@click.command(epilog="\b\nExamples:\n  logs -f --tail 20 web\n  logs --since 10m -t web")
+@click.command(epilog="\b\nExamples:\n  NAME logs -f --tail 20 web\n  NAME logs --since 10m -t web")
 @click.option("-f", "--follow", is_flag=True, help="Go on while it writes.")
 @click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
 @click.option("--since", default="", metavar="TIME", help="From then on: 10m, or 2026-01-02T03:04:05Z.")
 @click.option("--until", default="", metavar="TIME", help="Until then.")
 @click.option("-t", "--timestamps", is_flag=True, help="With the time of each line.")
 @click.option("--details", is_flag=True, hidden=True, expose_value=False)
-@click.argument("container")
+@click.argument("container", shell_complete=names("container"))
 def logs(container: str, follow: bool, tail: str, since: str, until: str, timestamps: bool) -> None:
     """Show what a container has written to stdout and stderr."""
     from moby_py.cli.docker.frames import Demultiplexer

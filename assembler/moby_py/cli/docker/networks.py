@@ -6,11 +6,12 @@ import click
 
 from moby_py.cli.docker import parsing, table
 from moby_py.cli.docker.client import client, filters, segment
+from moby_py.cli.docker.complete import names
 from moby_py.cli.docker.each import each
 from moby_py.cli.docker.options import listing, truncating
 
 
-@click.command(name="create", epilog="\b\nExample:\n  network create --subnet 10.90.0.0/24 back")
+@click.command(name="create", epilog="\b\nExample:\n  NAME network create --subnet 10.90.0.0/24 back")
 @click.option("-d", "--driver", default="", help="Instead of the platform's own.")
 @click.option("--subnet", multiple=True, metavar="CIDR", help="Its addresses.")
 @click.option("--gateway", multiple=True, metavar="IP", help="Its gateway, one per subnet.")
@@ -56,7 +57,7 @@ def create(
     click.echo(client().post("/networks/create", body)["Id"])
 
 
-@click.command(name="ls")
+@click.command(name="ls", epilog="\b\nExamples:\n  NAME network ls\n  NAME network ls -q")
 @listing
 @truncating
 def list_(filter_: tuple[str, ...], quiet: bool, no_trunc: bool, template: str, as_json: bool) -> None:
@@ -77,8 +78,8 @@ def list_(filter_: tuple[str, ...], quiet: bool, no_trunc: bool, template: str, 
     table.show(columns, rows, quiet="ID" if quiet else "", template=template, raw=found, as_json=as_json)
 
 
-@click.command(name="rm")
-@click.argument("names", nargs=-1, required=True, metavar="NETWORK...")
+@click.command(name="rm", epilog="\b\nExample:\n  NAME network rm back")
+@click.argument("names", nargs=-1, required=True, metavar="NETWORK...", shell_complete=names("network"))
 def remove(names: tuple[str, ...]) -> int:
     """Remove networks that nothing is attached to."""
     api = client()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from moby_py.cli.docker.client import client, segment
+from moby_py.cli.docker.complete import names
 from moby_py.errors import NotFound
 
 
-@click.command(epilog="\b\nExamples:\n  port web\n  port web 80/tcp")
-@click.argument("container")
+@click.command(epilog="\b\nExamples:\n  NAME port web\n  NAME port web 80/tcp")
+@click.argument("container", shell_complete=names("container"))
 @click.argument("port_", required=False, metavar="[PORT[/PROTO]]")
 def port(container: str, port_: str | None) -> None:
     """Show the published ports of a container."""

@@ -33,7 +33,9 @@ def _freed(count: int) -> None:
     click.echo(f"Total reclaimed space: {size(count)}")
 
 
-@click.command(name="prune")
+@click.command(
+    name="prune", epilog="\b\nExamples:\n  NAME container prune\n  NAME container prune -f --filter until=24h"
+)
 @force
 @only
 def containers(force: bool, filter_: tuple[str, ...]) -> None:
@@ -48,7 +50,7 @@ def _containers(api: Client, filter_: tuple[str, ...]) -> int:
     return int(answer["SpaceReclaimed"])
 
 
-@click.command(name="prune")
+@click.command(name="prune", epilog="\b\nExamples:\n  NAME image prune\n  NAME image prune -a -f")
 @force
 @only
 @click.option("-a", "--all", "all_", is_flag=True, help="All without a container, not only nameless ones.")
@@ -65,7 +67,7 @@ def _images(api: Client, filter_: tuple[str, ...], all_: bool) -> int:
     return int(answer["SpaceReclaimed"])
 
 
-@click.command(name="prune")
+@click.command(name="prune", epilog="\b\nExamples:\n  NAME volume prune\n  NAME volume prune -a -f")
 @force
 @only
 @click.option("-a", "--all", "all_", is_flag=True, help="Named ones too.")
@@ -82,7 +84,7 @@ def _volumes(api: Client, filter_: tuple[str, ...], all_: bool) -> int:
     return int(answer["SpaceReclaimed"])
 
 
-@click.command(name="prune")
+@click.command(name="prune", epilog="\b\nExample:\n  NAME network prune -f")
 @force
 @only
 def networks(force: bool, filter_: tuple[str, ...]) -> None:
@@ -95,7 +97,7 @@ def _networks(api: Client, filter_: tuple[str, ...]) -> None:
     _told("Networks", api.post("/networks/prune", None, filters=filters(filter_))["NetworksDeleted"])
 
 
-@click.command(name="prune")
+@click.command(name="prune", epilog="\b\nExamples:\n  NAME system prune\n  NAME system prune -a --volumes -f")
 @force
 @only
 @click.option("-a", "--all", "all_", is_flag=True, help="All images without a container, not only nameless.")

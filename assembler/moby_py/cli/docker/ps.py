@@ -21,7 +21,9 @@ COLUMNS = {
 }
 
 
-@click.command(epilog="\b\nExamples:\n  ps -a\n  ps -q --filter status=exited\n  ps --format '{{.Names}}'")
+@click.command(
+    epilog="\b\nExamples:\n  NAME ps -a\n  NAME ps -q --filter status=exited\n  NAME ps --format '{{.Names}}'"
+)
 @click.option("-a", "--all", "all_", is_flag=True, help="Also those that do not run.")
 @click.option("-n", "--last", type=int, default=0, help="Only the N created last.")
 @click.option("-l", "--latest", is_flag=True, help="Only the one created last.")

@@ -8,12 +8,14 @@ from moby_py.cli.docker import progress
 from moby_py.cli.docker.client import Client, client
 
 
-@click.command(epilog="\b\nExamples:\n  pull alpine:3\n  pull --platform linux/arm64 localhost:5000/app")
+@click.command(
+    epilog="\b\nExamples:\n  NAME pull alpine:3\n  NAME pull --platform linux/arm64 localhost:5000/app"
+)
 @click.option("--platform", default="", metavar="OS/ARCH", help="Of a multi-platform image.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the name at the end.")
 @click.argument("image")
 def pull(image: str, platform: str, quiet: bool) -> None:
-    """Get an image from a registry, every byte checked against its digest."""
+    """Get an image from a registry. Every byte is checked against its digest."""
     click.echo(fetch(client(), image, platform=platform, quiet=quiet))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from moby_py.cli.docker.client import ApiError, Client, client, with_status
+from moby_py.cli.docker.complete import names
 from moby_py.cli.docker.create_body import create_body
 from moby_py.cli.docker.create_options import create_options
 from moby_py.errors import MobyError
@@ -52,15 +53,15 @@ def start_status(text: str) -> int:
 @click.command(
     cls=RunCommand,
     context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"]},
-    epilog="\b\nExamples:\n  run --rm alpine echo hello\n  run -it --rm alpine sh\n"
-    "  run -d --name web -p 8080:80 --restart always nginx\n  run --rm --secret db_password alpine "
+    epilog="\b\nExamples:\n  NAME run --rm alpine echo hello\n  NAME run -it --rm alpine sh\n"
+    "  NAME run -d --name web -p 8080:80 --restart always nginx\n  NAME run --rm --secret db_password alpine "
     "cat /run/secrets/db_password",
 )
 @click.option("-d", "--detach", is_flag=True, help="Do not stay; print the id.")
 @click.option("--detach-keys", default="", metavar="KEYS", help="Instead of ctrl-p,ctrl-q.")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on (without -t).")
 @create_options
-@click.argument("image")
+@click.argument("image", shell_complete=names("image"))
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def run(
     image: str, command: tuple[str, ...], detach: bool, detach_keys: str, sig_proxy: bool, **options: Any

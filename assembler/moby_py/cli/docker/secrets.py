@@ -10,6 +10,7 @@ import click
 
 from moby_py.cli.docker import parsing, table
 from moby_py.cli.docker.client import client, filters, segment
+from moby_py.cli.docker.complete import names
 from moby_py.cli.docker.each import each
 from moby_py.cli.docker.options import listing
 from moby_py.errors import InvalidArgument, MobyError
@@ -19,8 +20,8 @@ LIMIT = 500 * 1024
 
 @click.command(
     name="create",
-    epilog="\b\nExamples:\n  secret create db_password ./password.txt\n"
-    "  pass show db | secret create db_password -",
+    epilog="\b\nExamples:\n  NAME secret create db_password ./password.txt\n"
+    "  pass show db | NAME secret create db_password -",
 )
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="A label.")
 @click.argument("name")
@@ -31,7 +32,7 @@ def create(name: str, file: str, labels: tuple[str, ...]) -> None:
     click.echo(client().post("/secrets/create", body)["ID"])
 
 
-@click.command(name="update")
+@click.command(name="update", epilog="\b\nExample:\n  NAME secret update db_password ./new-password.txt")
 @click.argument("name")
 @click.argument("file", metavar="FILE|-")
 def update(name: str, file: str) -> None:
@@ -44,6 +45,9 @@ def update(name: str, file: str) -> None:
 
 
 def _value(file: str) -> str:
+    if file == "-" and sys.stdin.isatty():
+        typed = click.prompt("secret", hide_input=True, err=True, prompt_suffix=" (not shown): ")
+        return base64.b64encode(str(typed).encode()).decode()
     try:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as source:
             data = source.read(LIMIT + 1)
@@ -54,7 +58,9 @@ def _value(file: str) -> str:
     return base64.b64encode(data).decode()
 
 
-@click.command(name="ls")
+@click.command(
+    name="ls", epilog="\b\nExamples:\n  NAME secret ls\n  NAME secret ls -q --filter label=app=shop"
+)
 @listing
 def list_(filter_: tuple[str, ...], quiet: bool, template: str, as_json: bool) -> None:
     """List secrets (never their values)."""
@@ -80,8 +86,8 @@ def list_(filter_: tuple[str, ...], quiet: bool, template: str, as_json: bool) -
     table.show(columns, rows, quiet="ID" if quiet else "", template=template, raw=found, as_json=as_json)
 
 
-@click.command(name="rm")
-@click.argument("names", nargs=-1, required=True, metavar="SECRET...")
+@click.command(name="rm", epilog="\b\nExample:\n  NAME secret rm db_password")
+@click.argument("names", nargs=-1, required=True, metavar="SECRET...", shell_complete=names("secret"))
 def remove(names: tuple[str, ...]) -> int:
     """Remove secrets."""
     api = client()

@@ -10,6 +10,7 @@ import click
 
 from moby_py.cli.docker import table
 from moby_py.cli.docker.client import Client, client, segment
+from moby_py.cli.docker.complete import names
 from moby_py.errors import NotFound
 
 COLUMNS = {
@@ -24,13 +25,13 @@ COLUMNS = {
 }
 
 
-@click.command(epilog="\b\nExamples:\n  stats\n  stats --no-stream web")
+@click.command(epilog="\b\nExamples:\n  NAME stats\n  NAME stats --no-stream web")
 @click.option("-a", "--all", "all_", is_flag=True, help="Also those that do not run.")
 @click.option("--no-stream", is_flag=True, help="Once.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
 @click.option("--format", "template", default="", metavar="TEXT", help="json, table or {{.Name}} ...")
 @click.option("--json", "as_json", is_flag=True, help="The API's objects as one JSON array (once).")
-@click.argument("containers", nargs=-1, metavar="[CONTAINER...]")
+@click.argument("containers", nargs=-1, metavar="[CONTAINER...]", shell_complete=names("container"))
 def stats(
     containers: tuple[str, ...], all_: bool, no_stream: bool, no_trunc: bool, template: str, as_json: bool
 ) -> None:

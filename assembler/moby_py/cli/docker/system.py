@@ -10,10 +10,10 @@ import click
 
 from moby_py import __version__
 from moby_py.cli.docker import table
-from moby_py.cli.docker.client import client, platform_name, socket_path
+from moby_py.cli.docker.client import client, socket_path
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  NAME info\n  NAME info -f '{{.DefaultRuntime}}'")
 @click.option("-f", "--format", "template", default="", metavar="TEXT", help="json or {{.Field}} ...")
 @click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
 def info(template: str, as_json: bool) -> None:
@@ -45,7 +45,7 @@ def info(template: str, as_json: bool) -> None:
         click.echo(f"WARNING: {warning}", err=True)
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  NAME version\n  NAME version --json")
 @click.option(
     "-f", "--format", "template", default="", metavar="TEXT", help="json or {{.Server.Version}} ..."
 )
@@ -63,15 +63,14 @@ def version(template: str, as_json: bool) -> None:
     click.echo(f" {'API:':<12}{server['ApiVersion']} (minimum {server['MinAPIVersion']})")
 
 
-@click.command(epilog='\b\nExample:\n  eval "$(out/bin/NAME env)"')
+@click.command(epilog='\b\nExample:\n  eval "$(NAME env)" && docker ps')
 @click.pass_obj
 def env(directory: str) -> None:
-    """Print what docker, Compose and other clients need: export DOCKER_HOST=..."""
-    platform_name(directory)
+    """Print DOCKER_HOST for docker, Compose and other clients."""
     click.echo(f"export DOCKER_HOST={shlex.quote('unix://' + socket_path(directory))}")
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  NAME system df\n  NAME system df -v")
 @click.option("-v", "--verbose", is_flag=True, help="Each object.")
 @click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
 def df(verbose: bool, as_json: bool) -> None:

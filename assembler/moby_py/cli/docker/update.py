@@ -6,10 +6,11 @@ import click
 
 from moby_py.cli.docker import parsing
 from moby_py.cli.docker.client import client, segment
+from moby_py.cli.docker.complete import names
 from moby_py.cli.docker.each import each
 
 
-@click.command(epilog="\b\nExample:\n  update -m 256m --cpus 0.5 web")
+@click.command(epilog="\b\nExample:\n  NAME update -m 256m --cpus 0.5 web")
 @click.option("-m", "--memory", default="", metavar="SIZE", help="Memory limit.")
 @click.option("--memory-swap", default="", metavar="SIZE", help="Memory plus swap; -1 for any.")
 @click.option("--memory-reservation", default="", metavar="SIZE", help="Soft memory limit.")
@@ -18,7 +19,9 @@ from moby_py.cli.docker.each import each
 @click.option("--cpuset-cpus", default="", metavar="LIST", help="Only these CPUs.")
 @click.option("--pids-limit", type=int, metavar="N", help="Most processes; -1 for any.")
 @click.option("--restart", default="", metavar="POLICY", help="no, always, unless-stopped, on-failure[:N].")
-@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument(
+    "containers", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=names("container")
+)
 def update(
     containers: tuple[str, ...],
     memory: str,
@@ -30,7 +33,7 @@ def update(
     pids_limit: int | None,
     restart: str,
 ) -> int:
-    """Change limits and the restart policy of containers, running or not."""
+    """Change limits and the restart policy of containers."""
     api = client()
     body = parsing.drop_empty(
         {
