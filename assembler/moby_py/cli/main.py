@@ -110,7 +110,7 @@ def report(error: MobyError) -> int:
     return error.exit_status
 
 
-def report_usage(error: click.ClickException) -> int:
+def report_usage(error: click.ClickException, prog: str) -> int:
     """Click's words in our form: lower-case, without a full stop, the way out as a hint."""
     ctx = getattr(error, "ctx", None)
     near = getattr(error, "possibilities", None) or ()
@@ -121,9 +121,10 @@ def report_usage(error: click.ClickException) -> int:
     elif not hint and ctx is not None:
         hint = f"{ctx.command_path} {' '.join(ctx.command.collect_usage_pieces(ctx))}"
         hint += f"    (see {ctx.command_path} --help)"
+    elif not hint:
+        hint = f"{prog} --help"
     click.echo(f"error: {text[:1].lower()}{text[1:]}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
+    click.echo(f"hint: {hint}", err=True)
     return error.exit_code
 
 
@@ -158,7 +159,7 @@ def main(argv: list[str] | None = None) -> None:
         error.show()
         status = error.exit_code
     except click.ClickException as error:
-        status = report_usage(error)
+        status = report_usage(error, prog)
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         status = 130

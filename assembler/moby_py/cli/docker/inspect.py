@@ -34,7 +34,7 @@ PATHS: dict[str, Callable[[str], str]] = {
     shell_complete=names("container", "image", "network", "volume", "secret"),
 )
 def inspect(names: tuple[str, ...], template: str, kind: str | None, size: bool) -> int:
-    """Show all that is known of containers, images, networks ..., as JSON."""
+    """Show all that is known of containers, images, volumes ... as JSON."""
     return show(names, template, [kind] if kind else list(PATHS), size=size)
 
 
