@@ -91,7 +91,10 @@ async def serve(built: Built, notifier: Notifier, *, rootless: bool) -> None:
             place = elsewhere.Place(built.state, built.run)
             pointer = elsewhere.leave(built.directory, built.name, place)
         log.info(
-            "platform %s is up after %.2f s: %s", built.name, time.monotonic() - began, platform.endpoints
+            "platform %s is up after %.2f s at %s",
+            built.name,
+            time.monotonic() - began,
+            ", ".join(platform.endpoints) or built.run,
         )
         notifier.say("ready " + " ".join(platform.endpoints))
         sd_notify("READY=1")

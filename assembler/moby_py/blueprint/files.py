@@ -40,7 +40,9 @@ class Files:
         try:
             data = _stdin() if file == "-" else _read(file)
         except _Unreadable as error:
-            self.problems.add(Location(name_of(file)), "", str(error), _look_alike(file))
+            missing = file != "-" and not os.path.lexists(file)
+            way = _look_alike(file) or (f"moby-py init {file}" if missing else None)
+            self.problems.add(Location(name_of(file)), "", str(error), way)
             return None
         real = "-" if file == "-" else os.path.realpath(file)
         return self._tree(data, name_of(file), (real,), (name_of(file),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -65,12 +66,9 @@ def _show(made: Plan | None, report: HostReport, *, as_json: bool) -> None:
         return
     if made:
         click.echo(f"{click.style(made.blueprint.name, bold=True)}: {parts_line(made.wiring)}\n")
-    rows = [(f.status, f.what, "  ".join(f.users)) for f in report.findings]
-    width = max(len(what) for _, what, users in rows if users) if any(r[2] for r in rows) else 0
-    rows = [(status, what.ljust(min(width, 60)), users) for status, what, users in rows]
-    for finding, line in zip(
-        report.findings, columns([(s, f"{w}  {u}".rstrip()) for s, w, u in rows]), strict=True
-    ):
+    named = any(f.users for f in report.findings)
+    rows = [(f.status, *([_short(f.users)] if named else []), f.what) for f in report.findings]
+    for finding, line in zip(report.findings, columns(rows), strict=True):
         status = finding.status
         click.echo(click.style(status, fg=COLOURS[status]) + line[len(status) :])
         if finding.why and status != "ok":
@@ -86,3 +84,12 @@ def _show(made: Plan | None, report: HostReport, *, as_json: bool) -> None:
     else:
         tail = f"; {len(warned)} warning{'s' if len(warned) != 1 else ''}" if warned else ""
         click.echo(f"{made.blueprint.name} can be built and run here{tail}")
+
+
+def _short(users: Sequence[str]) -> str:
+    """ "runtime/runc, runtime/crun" as "runtime/runc, crun"; what no part asked for is the host's own."""
+    kinds: dict[str, list[str]] = {}
+    for user in users:
+        kind, _, id = user.partition("/")
+        kinds.setdefault(kind, []).append(id)
+    return "; ".join(f"{kind}/{', '.join(ids)}" for kind, ids in kinds.items()) or "host"

@@ -106,10 +106,10 @@ def test_check_without_a_blueprint_shows_the_host(moby: Moby) -> None:
 
 def test_check_with_a_blueprint_ends_with_3_when_something_is_missing(moby: Moby) -> None:
     done = moby("check", "shop.yaml", "--plugin", TOYS)
-    assert "ok     toy-tool 1.2.3 at " in done.stdout
+    assert "ok     runtime/toy       toy-tool 1.2.3 at " in done.stdout
     assert "shop can be built and run here" in done.stdout
     done = moby("check", "shop.yaml", "--plugin", TOYS, status=3, TOY_TOOL="/no/tool")
-    assert "missing   there is no program /no/tool" in done.stdout
+    assert "missing   runtime/toy       there is no program /no/tool" in done.stdout
     assert "          hint: name an existing program instead of /no/tool\n" in done.stdout
     assert done.stdout.endswith("this host lacks 1 of what shop needs\n")
     report = json.loads(
