@@ -3,7 +3,7 @@
 # containers, take everything down. `make demo` runs it on a fresh clone; root is not needed.
 set -eu
 cd "$(dirname "$0")/.."
-moby=$PWD/.venv/bin/moby-py
+moby=.venv/bin/moby-py
 blueprint=${1:-blueprints/quickstart.yaml}
 work=$(mktemp -d /tmp/moby-demo.XXXXXX)
 # A place of its own for state and run-time files, so that a demo never meets a platform of yours.
@@ -13,7 +13,13 @@ out=$work/out
 
 if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold='' plain=''; fi
 say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
-show() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
+# The words as they would be typed: quoted where a shell would take them apart.
+typed() {
+    for word; do
+        case $word in *[!a-zA-Z0-9_./:=@,-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac
+    done
+}
+show() { printf '%s$%s%s\n' "$bold" "$(typed "$@")" "$plain"; "$@"; }
 finish() {
     status=$?
     "$moby" down "$out" >/dev/null 2>&1 || true
@@ -29,7 +35,7 @@ say "build writes the platform; up starts it"
 show "$moby" build "$blueprint" -o "$out"
 show "$moby" up -d "$out"
 name=$(basename "$out"/bin/*)
-me() { printf '%s$ %s %s%s\n' "$bold" "$name" "$*" "$plain"; "$out/bin/$name" "$@"; }
+me() { printf '%s$%s%s\n' "$bold" "$(typed "$name" "$@")" "$plain"; "$out/bin/$name" "$@"; }
 
 say "an image: from a registry when one answers, else made of this host's own programs"
 image=docker.io/library/busybox:latest

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog="\b\nExamples:\n  moby-py up -d out        start in the background, return when the API answers\n"
     "  moby-py up out           stay in the foreground (Ctrl-C stops it)\n"
-    "  moby-py up -d --locked out   refuse when a part differs from platform.lock"
+    "  moby-py up -d --locked out   refuse when a part differs from platform.lock\n"
+    "  moby-py up -d --state /data/shop --run /run/shop out     status, down, logs and out/bin/NAME find it"
 )
 @click.argument("directory", default="out", metavar="[OUT]", type=click.Path())
 @click.option("-d", "--detach", is_flag=True, help="Run in the background; return when the API answers.")
@@ -33,6 +34,7 @@ def up(
         from moby_py.lock import verify
 
         verify(built.directory)
+    _warn_of_missing(built)
     args = [str(built.directory)]
     if state:
         args += ["--state", str(built.state)]
@@ -48,6 +50,18 @@ def up(
         click.echo(f"  {built.directory}/bin/{built.name} ps        or, for docker and Compose:")
         click.echo(f"  export DOCKER_HOST={endpoints[0]}")
     return None
+
+
+def _warn_of_missing(built: Built) -> None:
+    """A program that is gone since `build` stops only who needs it: what runs is adopted all the same."""
+    import os
+
+    from moby_py.cli.text import warn
+
+    for entry in built.lock.get("binaries", ()):
+        if not os.access(entry["path"], os.X_OK):
+            what = f"{entry['kind']}/{entry['id']}: {entry['path']} is not there any more"
+            warn(what, "install it again, or build the platform again")
 
 
 def _start(built: Built, args: list[str], timeout: float) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +58,7 @@ def load(input_: str, quiet: bool) -> None:
             "POST",
             "/images/load",
             query={"quiet": "1" if quiet else "0"},
-            body=_pieces(file),
+            body=_pieces(file) if quiet else progress.counted(_pieces(file), _length(file)),
             headers={"Content-Type": "application/x-tar"},
         )
         progress.show(steps)
@@ -103,3 +105,9 @@ def _source(path: str, way: str) -> BinaryIO:
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     while piece := file.read(PIECE):
         yield piece
+
+
+def _length(file: BinaryIO) -> int:
+    """Of a regular file; 0 where nobody knows."""
+    found = os.fstat(file.fileno())
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
