@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from moby_py.explanation import Explained
 
 
+DEFAULT = "blueprint.yaml"
+
+
 @click.command(
     epilog="\b\nExamples:\n  moby-py explain blueprint.yaml\n"
-    "  moby-py explain components.secrets.with blueprint.yaml\n"
+    "  moby-py explain components.secrets.with\n"
     "  moby-py explain components.runtime blueprint.yaml --set components.runtime=crun"
 )
-@click.argument("path_and_blueprint", metavar="[PATH] BLUEPRINT", nargs=-1, type=click.Path())
+@click.argument("path_and_blueprint", metavar="[PATH] [BLUEPRINT]", nargs=-1, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="The same as a JSON list.")
 @blueprint_options
 def explain(
@@ -30,7 +33,8 @@ def explain(
     """Say which values a blueprint comes to and where each is from.
 
     PATH is a place as problems name it, such as components.network.with; without it, everything is
-    told. BLUEPRINT "-" is standard input. What environment variables hold is not shown.
+    told. BLUEPRINT is blueprint.yaml unless given; "-" is standard input. What environment variables
+    hold is not shown.
     """
     import json
 
@@ -39,11 +43,9 @@ def explain(
     from moby_py.registry import Registry
     from moby_py.validation import resolve
 
-    if len(path_and_blueprint) not in (1, 2):
-        raise click.UsageError("give a blueprint, or a path in it and a blueprint")
-    path = path_and_blueprint[0] if len(path_and_blueprint) == 2 else ""
+    path, file = _path_and_file(path_and_blueprint)
     registry = Registry(plugin_files=plugins)
-    blueprint = resolve(path_and_blueprint[-1], registry, sets=sets, variables=variables)
+    blueprint = resolve(file, registry, sets=sets, variables=variables)
     items = explained(blueprint, path)
     if as_json:
         click.echo(json.dumps([item.as_json() for item in items], indent=2, ensure_ascii=False))
@@ -57,11 +59,26 @@ def explain(
             click.echo(f"{text:<{width}}  # {origin}" if origin else text)
 
 
+def _path_and_file(words: tuple[str, ...]) -> tuple[str, str]:
+    """One word is a blueprint, unless it can only be a path in ./blueprint.yaml."""
+    from pathlib import Path
+
+    if len(words) > 2:
+        raise click.UsageError("give a blueprint, or a path in it and a blueprint")
+    if len(words) == 2:
+        return words[0], words[1]
+    word = words[0] if words else DEFAULT
+    if word == "-" or word.endswith((".yaml", ".yml")) or "/" in word or Path(word).exists():
+        return "", word
+    return word, DEFAULT
+
+
 def _tell(item: Explained) -> None:
     import json
 
     click.echo(f"{item.path} = {json.dumps(item.value, ensure_ascii=False)}")
-    click.echo(f"  {item.origin.how + ': ' if item.origin.how != 'default' else ''}{item.origin}")
+    how, told = item.origin.how, str(item.origin)
+    click.echo(f"  {told}" if told.startswith(how) else f"  {how}: {told}")
     before = item.origin.over
     while before is not None:
         click.echo(f"  instead of {before}")

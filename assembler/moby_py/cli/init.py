@@ -82,7 +82,7 @@ def starter(registry: Registry, file: str, name: str, runtime: str) -> str:
     second = next((other for other in registry.names("runtime") if other != runtime), runtime)
     return TEMPLATE.format(
         file=file,
-        pad=" " * max(len(file) - 2, 0),
+        pad=" " * max(len(file) - 3, 0),
         name=name,
         components="\n".join(lines),
         runtime=runtime,

@@ -157,8 +157,17 @@ def test_mistakes(shop: Path, args: list[str], expected: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 
+def test_the_blueprint_of_this_folder_needs_no_name(shop: Path) -> None:
+    (shop / "shop.yaml").rename(shop / "blueprint.yaml")
+    assert run().stdout == run("blueprint.yaml").stdout != ""
+    assert run("components.runtime[1].as").stdout == (
+        'components.runtime[1].as = "fast"\n  file: blueprint.yaml:6:36\n'
+    )
+    assert run("components.runtim").stderr == run("components.runtim", "blueprint.yaml").stderr
+
+
 def test_usage() -> None:
-    done = run()
+    done = run("a", "b", "c")
     assert done.returncode == 2
     assert "give a blueprint, or a path in it and a blueprint" in done.stderr
     done = run("x.yaml", "--var", "novalue")
