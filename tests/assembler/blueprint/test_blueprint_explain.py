@@ -161,7 +161,7 @@ def test_the_blueprint_of_this_folder_needs_no_name(shop: Path) -> None:
     (shop / "shop.yaml").rename(shop / "blueprint.yaml")
     assert run().stdout == run("blueprint.yaml").stdout != ""
     assert run("components.runtime[1].as").stdout == (
-        'components.runtime[1].as = "fast"\n  file: blueprint.yaml:6:36\n'
+        'components.runtime[1].as = "fast"\n  file: blueprint.yaml:6:35\n'
     )
     assert run("components.runtim").stderr == run("components.runtim", "blueprint.yaml").stderr
 
