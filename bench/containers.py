@@ -15,7 +15,7 @@ from bench import peers
 from bench.timing import Comparison, alternate, command
 from support.api import Client
 from support.archive import busybox_archive
-from support.platform import platform
+from support.platform import TestPlatform, platform
 
 IMAGE = "bench/busybox:latest"
 RUNTIMES = ("crun", "runc", "runsc", "bubblewrap")
@@ -49,7 +49,7 @@ def measure(runs: int) -> Iterator[Comparison]:
             )
             aim = "within 60 ms of the first" if name == "crun" else ""
             yield Comparison(f"create + start + exit + remove, {name}, network none", series, aim=aim)
-        yield from _command_lines(ours.command("run", "--rm", IMAGE, "true"), archive, runs)
+        yield from _command_lines(ours, archive, runs)
         client.close()
 
 
@@ -58,9 +58,10 @@ def _engine(client: Client, runtime: str) -> None:
         raise SystemExit(f"true failed in {runtime}")
 
 
-def _command_lines(ours: list[str], archive: Path, runs: int) -> Iterator[Comparison]:
+def _command_lines(ours: TestPlatform, archive: Path, runs: int) -> Iterator[Comparison]:
     with peers.podman("crun") as podman, peers.dockerd() as docker:
-        contenders = {"moby-py run --rm (crun)": command(ours)}
+        argv = ours.command("run", "--rm", IMAGE, "true")
+        contenders = {"moby-py run --rm (crun)": command(argv, env=ours.env)}
         if peers.have("podman"):
             _run([*podman, "load", "-q", "-i", str(archive)])
             argv = [*podman, "run", "--rm", "--network", "none", IMAGE, "true"]
@@ -99,13 +100,16 @@ class _Bare:
         argv = ["conmon", "-c", id, "-u", id, "-n", id, "-b", str(self.bundle), "-r", self.runtime]
         argv += [f"--runtime-arg={flag}" for flag in (*self.flags, f"--root={self.root}")]
         argv += ["-p", f"{state}/pid", "-P", f"{state}/conmon.pid", "--exit-dir", f"{state}/exit"]
-        argv += ["-l", f"k8s-file:{state}/log", "--full-attach", "--sync"]
+        argv += ["-l", f"k8s-file:{state}/log", "--full-attach"]
         subprocess.run(
             argv,
             pass_fds=[writer],
             env={**os.environ, "_OCI_SYNCPIPE": str(writer)},
             check=True,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # conmon's second process keeps them: not a pipe of ours
+            stderr=subprocess.DEVNULL,
+            timeout=30,
         )
         os.close(writer)
         with os.fdopen(reader) as pipe:
