@@ -29,6 +29,7 @@ def first(
     try:
         # Those who share its pid namespace must not look into it before its execve.
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        kernel.leave_session_keyring()
         message, fds = receive(control)
         if message is None:
             os._exit(status)

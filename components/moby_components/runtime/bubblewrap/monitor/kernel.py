@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -32,6 +33,8 @@ PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_CAPBSET_READ, PR_CAPBSET_DROP = 8, 38, 
 PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_NAME = 36, 4, 15
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 22, 2, 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -115,6 +118,17 @@ def seccomp(program: bytes) -> None:
     fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     argument = ctypes.create_string_buffer(fprog, len(fprog))
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(argument))
+
+
+def leave_session_keyring() -> None:
+    """Join a new, empty one, as runc does: the daemon's may hold keys of whoever started it, and the
+    default seccomp profile allows keyctl(2). A kernel without keyrings has none to leave."""
+    number = _KEYCTL.get(os.uname().machine)
+    if number is None or _libc.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None) >= 0:
+        return
+    code = ctypes.get_errno()
+    if code not in (errno.ENOSYS, errno.EPERM):  # EPERM: a seccomp filter around all of us forbids it
+        raise OSError(code, f"session keyring: {os.strerror(code)}")
 
 
 def rename_process(name: bytes) -> None:
