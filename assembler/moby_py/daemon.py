@@ -21,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-from moby_py import elsewhere
+from moby_py import elsewhere, reserve
 from moby_py.errors import Conflict, MobyError
 from moby_py.platform import Built, Platform, load
 
@@ -82,8 +82,10 @@ async def serve(built: Built, notifier: Notifier, *, rootless: bool) -> None:
 
     began = time.monotonic()
     platform = Platform(built, rootless=rootless)
+    reserve.give_back(built.state)
     await platform.open()
     try:
+        reserve.keep_back(built.state)
         await platform.ensure_images()
         _record(built, platform)
         pointer = None
@@ -105,7 +107,9 @@ async def serve(built: Built, notifier: Notifier, *, rootless: bool) -> None:
             if pointer:
                 elsewhere.forget(pointer)
     finally:
+        reserve.give_back(built.state)  # for last notes
         await platform.close()
+        reserve.keep_back(built.state)
         built.record.unlink(missing_ok=True)
         log.info("platform %s is down", built.name)
 

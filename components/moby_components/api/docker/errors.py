@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sqlite3
+
 from moby_py.errors import InvalidArgument, MobyError, Unavailable, Unsupported
 
 
@@ -11,10 +15,27 @@ class TooLarge(InvalidArgument):
     http_status = 413
 
 
+_ROOM = "make room on the file system of the platform's state, or remove images and containers"
+_OF_HOST = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "make the file system of the platform's state writable",
+    errno.EMFILE: "raise the limit of open files (ulimit -n) and start the platform again",
+    errno.ENFILE: "raise fs.file-max",
+}
 NOT_A_MANAGER = (
     "This node is not a swarm manager. Use another platform for services: this one runs containers "
     "on one host, and keeps secrets without swarm."
 )
+
+
+def of_host(error: Exception) -> MobyError | None:
+    """A full disk and its like: no bug of ours, and no traceback. None for anything else."""
+    if isinstance(error, OSError) and error.errno in _OF_HOST:
+        return Unavailable(os.strerror(error.errno).lower(), hint=_OF_HOST[error.errno])
+    if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+        return Unavailable(str(error), hint=_ROOM)
+    return None
 
 
 def not_a_swarm() -> Unavailable:

@@ -14,6 +14,7 @@ from moby_components.api.docker import respond
 from moby_components.api.docker.backend import Backend
 from moby_components.api.docker.call import Call
 from moby_components.api.docker.connection import Connection, HttpServer
+from moby_components.api.docker.errors import of_host
 from moby_components.api.docker.router import Route, Router
 from moby_components.api.docker.routes import ROUTES
 from moby_components.api.docker.versions import NEWEST, show, split
@@ -69,14 +70,21 @@ class Server:
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
-            self.log.exception("%s %s failed", request.method, request.path)
-            response = respond.as_json({"message": f"{type(error).__name__}: {error}"}, 500)
+            response = self._unexpected(request, error)
         if isinstance(request.protocol, Connection):
             request.protocol.settle()
         if not response.prepared:
             for name, value in self.headers.items():
                 response.headers.setdefault(name, value)
         return response
+
+    def _unexpected(self, request: web.BaseRequest, error: Exception) -> web.Response:
+        problem = of_host(error)
+        if problem is not None:
+            self.log.warning("%s %s: %s", request.method, request.path, error)
+            return respond.error(problem)
+        self.log.exception("%s %s failed", request.method, request.path, exc_info=error)
+        return respond.as_json({"message": f"{type(error).__name__}: {error}"}, 500)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         version, path = split(request.path)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from moby_components.engine.moby.db import Database
@@ -15,6 +16,7 @@ from moby_components.engine.moby.events import EventBus
 from moby_components.engine.moby.records import Record
 from moby_components.engine.moby.rendering.logconfig import LogPlan, log_plan
 from moby_components.engine.moby.states import Request
+from moby_components.engine.moby.unsaved import Unsaved
 from moby_py.component import Context
 from moby_py.errors import InvalidArgument, MobyError, NotFound
 from moby_py.kinds import ImageStore, Network, Runtime, Secrets
@@ -29,7 +31,8 @@ class Core:
         self.layout = Layout.of(context.dirs)
         self.layout.make()
         self.db = Database(self.layout.database)
-        self.events = EventBus(self.db, context.hooks)
+        self.events = EventBus(self.db, context.hooks, self.log)
+        self.unsaved = Unsaved(self.log)
         self.entries: dict[str, Entry] = {}
         self.names: dict[str, str] = {}
         self.execs: dict[str, tuple[Entry, Exec]] = {}
@@ -129,7 +132,7 @@ class Core:
         return entry
 
     def drop(self, entry: Entry) -> None:
-        """Forget it in memory; the database row is the caller's."""
+        """Forget it in memory; `forget` also drops the row."""
         entry.gone = True
         self.entries.pop(entry.id, None)
         if self.names.get(entry.record.name) == entry.id:
@@ -138,8 +141,19 @@ class Core:
             self.execs.pop(id, None)
 
     def save(self, entry: Entry) -> None:
+        """Write down where its life stands; later, where the disk is full now."""
         if not entry.gone:
+            self.unsaved.do(entry.id, partial(self.db.save, entry.record))
+
+    def save_surely(self, entry: Entry) -> None:
+        """The same before something new begins. Raises `Unavailable` where the disk is full."""
+        with self.db.transaction():
             self.db.save(entry.record)
+
+    def forget(self, entry: Entry) -> None:
+        """Drop it from memory and from the database."""
+        self.unsaved.do(entry.id, partial(self.db.forget, entry.id))
+        self.drop(entry)
 
     def happened(self, entry: Entry, action: str, **attributes: str) -> None:
         """An event of a container."""
@@ -170,4 +184,5 @@ class Core:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.unsaved.close()
         self.db.close()

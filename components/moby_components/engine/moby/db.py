@@ -58,17 +58,22 @@ class Database:
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[None]:
-        """All or nothing; `durable` also survives a power cut."""
+        """All or nothing; `durable` also survives a power cut. Raises `Unavailable`: the disk is full."""
         if durable:
             self._link.execute("PRAGMA synchronous=FULL")
         try:
             self._link.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._link.execute("ROLLBACK")
-                raise
+            yield
             self._link.execute("COMMIT")
+        except BaseException as error:
+            if self._link.in_transaction:  # SQLite rolls back by itself when the disk is full
+                self._link.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise Unavailable(
+                    f"the engine cannot write to its database - {error}",
+                    hint="make room on the file system of the platform's state",
+                ) from error
+            raise
         finally:
             if durable:
                 self._link.execute("PRAGMA synchronous=NORMAL")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ from moby_py.model import Event
 Filters = Mapping[str, Sequence[str]]
 _KEYS = "config container daemon event image label network node plugin scope secret service type volume"
 KNOWN_FILTERS = frozenset(_KEYS.split())
+_UNRECORDED = 1 << 62
+"""The number of an event that is not in the ring: above all that are, so that listeners take it."""
 MOST_UNREAD = 10_000
 """A listener that falls this far behind is let go: its memory is ours."""
 
@@ -30,17 +34,22 @@ class _Listener:
 class EventBus:
     """`emit` is synchronous and cheap; listeners read at their own pace."""
 
-    def __init__(self, db: Database, hooks: Hooks) -> None:
+    def __init__(self, db: Database, hooks: Hooks, log: logging.Logger) -> None:
         self._db = db
+        self._log = log
+        self._full = False
         self._hooks = hooks
         self._listeners: set[_Listener] = set()
         self._last = 0
         self._closed = False
 
     def emit(self, type: str, action: str, actor: str, attributes: Mapping[str, str]) -> Event:
-        """Record it, tell listeners and plugins. Times never run backwards within one daemon."""
+        """Record it, tell listeners and plugins. Times never run backwards within one daemon.
+
+        What cannot be recorded (a full disk) is told all the same.
+        """
         self._last = max(now_ns(), self._last + 1)
-        number = self._db.add_event(self._last, type, action, actor, attributes)
+        number = self._record(type, action, actor, attributes)
         event = Event(
             id=number,
             time_nano=self._last,
@@ -57,6 +66,17 @@ class EventBus:
             listener.wake.set()
         self._hooks.event(event)
         return event
+
+    def _record(self, type: str, action: str, actor: str, attributes: Mapping[str, str]) -> int:
+        try:
+            number = self._db.add_event(self._last, type, action, actor, attributes)
+        except sqlite3.OperationalError as error:
+            if not self._full:
+                self._log.warning("events are not recorded for now - %s", error)
+            self._full = True
+            return _UNRECORDED
+        self._full = False
+        return number
 
     async def listen(self, since: float, until: float, filters: Filters) -> AsyncIterator[Event]:
         """Past events (only where `since` or `until` asks for them), then live ones."""

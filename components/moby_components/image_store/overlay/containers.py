@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -96,7 +97,12 @@ class Containers:
             row = stock.index.container(container_id)
             if row is None:
                 return
-            stock.index.delete_container(container_id)
+            try:
+                stock.index.delete_container(container_id)
+            except sqlite3.OperationalError:  # a full disk: its files make the room that this needs
+                stock.trash.throw(stock.containers / container_id)
+                await stock.emptied()
+                stock.index.delete_container(container_id)
             stock.trash.throw(stock.containers / container_id)
         stock.empty_later()
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from moby_components.api.docker import respond
 from moby_components.api.docker.changes import apply
+from moby_components.api.docker.errors import of_host
 from moby_components.api.docker.names import familiar, resolve, with_tag
 from moby_components.api.docker.progress import Relay
 from moby_py.errors import InvalidArgument, MobyError, NotFound, Unsupported
@@ -74,8 +76,9 @@ async def _relayed(out: respond.JsonStream, work: Callable[[Sink], Awaitable[T]]
         async for lines in relay:
             await out.send(*lines)
         return await task
-    except MobyError as problem:
-        if not out.started:
+    except (MobyError, OSError, sqlite3.OperationalError) as error:
+        problem = error if isinstance(error, MobyError) else of_host(error)
+        if problem is None or not out.started:
             raise
         await out.fail(problem)
         return None

@@ -12,7 +12,7 @@ from moby_components.engine.moby.lifecycle.stop import Stopper
 from moby_components.engine.moby.lifecycle.watch import Watcher
 from moby_components.engine.moby.names import check_name
 from moby_components.engine.moby.volumes import Volumes
-from moby_py.errors import AlreadyExists, InvalidArgument, MobyError
+from moby_py.errors import AlreadyExists, InvalidArgument
 
 
 class Remover:
@@ -51,13 +51,12 @@ class Remover:
             await self._releaser.release(entry)
             await core.store.release(entry.id)
             await asyncio.to_thread(shutil.rmtree, core.layout.containers / entry.id, True)
-        except (MobyError, OSError) as error:
+        except Exception as error:
             entry.move("failed")
             entry.record.error = str(error)
             core.save(entry)
             raise
-        core.db.forget(entry.id)
-        core.drop(entry)
+        core.forget(entry)
         for pending in list(entry.pending):
             pending.fail()
         core.happened(entry, "destroy")

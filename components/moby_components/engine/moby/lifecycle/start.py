@@ -48,7 +48,11 @@ class Starter:
         record.runtime = runtime_id
         record.starting = True
         record.error = ""
-        core.save(entry)
+        try:
+            core.save_surely(entry)
+        except MobyError:
+            record.starting = False
+            raise
         try:
             pid = await self._run(entry, runtime)
         except BaseException as error:
