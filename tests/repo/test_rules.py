@@ -108,3 +108,9 @@ def test_every_component_folder_is_whole() -> None:
 def test_no_unfinished_marks(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not [word for word in ("TODO", "FIXME", "XXX", "NotImplementedError") if word in text]
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """pytest imports them by base name: two of one name stop the whole run."""
+    names = [p.name for p in (ROOT / "tests").rglob("test_*.py") if "third_party" not in p.parts]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
