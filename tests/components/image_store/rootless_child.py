@@ -1,4 +1,4 @@
-"""The store inside a user namespace, run by test_rootless in a process of an ordinary user.
+"""The store inside a user namespace, run by test_overlay_rootless in a process of an ordinary user.
 
     python rootless_child.py ROOT ARCHIVE [plain]    (stdin: a byte once the ids are mapped)
 

@@ -5,26 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from moby_components.engine.moby.core import Core
-from moby_components.engine.moby.execs import Execs
-from moby_components.engine.moby.images import Images
-from moby_components.engine.moby.info import info
-from moby_components.engine.moby.lifecycle import release
-from moby_components.engine.moby.lifecycle.create import Creator
-from moby_components.engine.moby.lifecycle.recover import Recovery
-from moby_components.engine.moby.lifecycle.release import Releaser
-from moby_components.engine.moby.lifecycle.remove import Remover
-from moby_components.engine.moby.lifecycle.start import Starter
-from moby_components.engine.moby.lifecycle.stop import Stopper, check_condition
-from moby_components.engine.moby.lifecycle.watch import Watcher
-from moby_components.engine.moby.listing import select
-from moby_components.engine.moby.logs.reader import read_log
-from moby_components.engine.moby.logs.rotate import Rotator
-from moby_components.engine.moby.looking import Looking
-from moby_components.engine.moby.streams.attach import attach
-from moby_components.engine.moby.volumes import Volumes
 from moby_py.component import Context
 from moby_py.errors import InvalidArgument, Unavailable
 from moby_py.kinds import Engine
@@ -47,6 +29,9 @@ from moby_py.model import (
     Volume,
 )
 
+if TYPE_CHECKING:
+    from moby_components.engine.moby.core import Core
+
 _many = list
 """The built-in, which the contract's method `list` hides in the class body."""
 
@@ -64,22 +49,25 @@ class Moby(Engine):
     async def open(self) -> None:
         if self._core_if_open is not None:
             return
-        core = Core(self.context)
+        from moby_components.engine.moby import parts
+
+        self._parts = parts
+        core = parts.Core(self.context)
         try:
-            self._volumes = Volumes(core)
-            self._rotator = Rotator(core.spawn)
-            self._images = Images(core)
-            self._execs = Execs(core)
-            self._looking = Looking(core)
-            self._creator = Creator(core, self._images, self._volumes)
-            releaser = Releaser(core, self._volumes, self._rotator)
-            watcher = Watcher(core, releaser, self._rotator)
-            starter = Starter(core, self._volumes, releaser, watcher)
-            self._stopper = Stopper(core, starter)
-            self._remover = Remover(core, self._volumes, releaser, self._stopper, watcher)
+            self._volumes = parts.Volumes(core)
+            self._rotator = parts.Rotator(core.spawn)
+            self._images = parts.Images(core)
+            self._execs = parts.Execs(core)
+            self._looking = parts.Looking(core)
+            self._creator = parts.Creator(core, self._images, self._volumes)
+            releaser = parts.Releaser(core, self._volumes, self._rotator)
+            watcher = parts.Watcher(core, releaser, self._rotator)
+            starter = parts.Starter(core, self._volumes, releaser, watcher)
+            self._stopper = parts.Stopper(core, starter)
+            self._remover = parts.Remover(core, self._volumes, releaser, self._stopper, watcher)
             self._volumes.sweep()
             self._core_if_open = core
-            await Recovery(core, releaser, watcher, self._stopper, self._remover).run()
+            await parts.Recovery(core, releaser, watcher, self._stopper, self._remover).run()
         except BaseException:
             self._core_if_open = core
             await self.close()
@@ -127,7 +115,7 @@ class Moby(Engine):
         return await self._looking.update(ref, body)
 
     async def wait(self, ref: str, condition: str = "not-running") -> tuple[int, str]:
-        check_condition(condition or "not-running")
+        self._parts.check_condition(condition or "not-running")
         return await self._core.get(ref).waiter(condition or "not-running")  # type: ignore[arg-type]
 
     # -- looking ---------------------------------------------------------------------------------
@@ -142,7 +130,7 @@ class Moby(Engine):
         limit: int = 0,
         filters: Mapping[str, Sequence[str]] | None = None,
     ) -> Sequence[Container]:
-        found = await select(self._core, self._images, all=all, limit=limit, filters=filters)
+        found = await self._parts.select(self._core, self._images, all=all, limit=limit, filters=filters)
         return [self._looking.shown(entry) for entry in found]
 
     async def top(self, ref: str, ps_args: str = "-ef") -> ProcessTable:
@@ -161,7 +149,7 @@ class Moby(Engine):
         if not options.stdout and not options.stderr:
             raise InvalidArgument("Bad parameters: you must choose at least one stream")
         on_end = entry.ended.append if entry.record.live else None
-        lines = read_log(self._core.layout.log(entry.id), options, on_end=on_end)
+        lines = self._parts.read_log(self._core.layout.log(entry.id), options, on_end=on_end)
         async with contextlib.aclosing(lines):  # type: ignore[type-var]
             async for line in lines:
                 yield line
@@ -181,7 +169,7 @@ class Moby(Engine):
     # -- streams and execs -----------------------------------------------------------------------
 
     async def attach(self, ref: str, options: AttachOptions) -> Streams:
-        return await attach(self._core, ref, options)
+        return await self._parts.attach(self._core, ref, options)
 
     async def resize(self, ref: str, height: int, width: int) -> None:
         await self._looking.resize(ref, height, width)
@@ -229,9 +217,9 @@ class Moby(Engine):
 
     async def collect(self) -> Mapping[str, int]:
         core = self._core
-        stale = release.leftovers(core) - set(core.entries)
+        stale = self._parts.release.leftovers(core) - set(core.entries)
         for id in stale:
-            await asyncio.to_thread(release.sweep, core, id)
+            await asyncio.to_thread(self._parts.release.sweep, core, id)
         report = await core.store.collect(containers=_many(core.entries))
         return {
             "blobs": report.blobs,
@@ -264,7 +252,7 @@ class Moby(Engine):
     # -- the platform ----------------------------------------------------------------------------
 
     async def info(self) -> Mapping[str, Any]:
-        return await info(self._core)
+        return await self._parts.info(self._core)
 
     def emit(self, type: str, action: str, actor: str, attributes: Mapping[str, str]) -> Event:
         return self._core.events.emit(type, action, actor, attributes)

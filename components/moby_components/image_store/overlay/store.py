@@ -9,21 +9,8 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from moby_components.image_store.overlay import records, removal
-from moby_components.image_store.overlay.archive.load import load
-from moby_components.image_store.overlay.archive.save import save
-from moby_components.image_store.overlay.containers import Containers
-from moby_components.image_store.overlay.content.index import Image
-from moby_components.image_store.overlay.layers import Layers
-from moby_components.image_store.overlay.making import Maker
-from moby_components.image_store.overlay.pull import Puller
-from moby_components.image_store.overlay.push import push
-from moby_components.image_store.overlay.registry_client import RegistryClient, RegistryOptions
-from moby_components.image_store.overlay.stock import Stock
-from moby_components.image_store.overlay.threads import in_thread
-from moby_components.image_store.overlay.unpack.limits import Limits
 from moby_py.component import Context
 from moby_py.kinds import ImageStore
 from moby_py.kinds.image_store import Bytes
@@ -39,6 +26,9 @@ from moby_py.model import (
 )
 from moby_py.needs import Feature, Need
 from moby_py.reference import parse
+
+if TYPE_CHECKING:
+    from moby_components.image_store.overlay.content.index import Image
 
 _SETTLE = 30.0
 """Seconds after which the disk is asked to have written everything: by then most of it has been."""
@@ -59,16 +49,19 @@ class Overlay(ImageStore):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        from moby_components.image_store.overlay import parts
+
+        self._parts = parts
         options = context.options
-        self._stock = Stock(
+        self._stock = self._parts.Stock(
             context.dirs.state,
             rootless=context.platform.rootless,
-            limits=Limits.from_options(options),
+            limits=self._parts.Limits.from_options(options),
             log=context.log,
             mode=str(options.get("mode", "auto")),
         )
-        self._client = RegistryClient(
-            RegistryOptions(
+        self._client = self._parts.RegistryClient(
+            self._parts.RegistryOptions(
                 insecure=tuple(options.get("insecure_registries", ())),
                 mirrors={name: tuple(urls) for name, urls in options.get("mirrors", {}).items()},
             )
@@ -82,15 +75,15 @@ class Overlay(ImageStore):
         stock = self._stock
         stock.open()
         try:
-            removal.sweep_at_open(stock)
+            self._parts.removal.sweep_at_open(stock)
         except BaseException:
             stock.close()
             raise
-        self._layers = Layers(stock)
-        self._containers = Containers(stock, self._layers)
-        self._maker = Maker(stock, self._layers, self._containers)
+        self._layers = self._parts.Layers(stock)
+        self._containers = self._parts.Containers(stock, self._layers)
+        self._maker = self._parts.Maker(stock, self._layers, self._containers)
         parallel = int(self.options.get("parallel_downloads", 3))
-        self._puller = Puller(stock, self._layers, self._client, parallel)
+        self._puller = self._parts.Puller(stock, self._layers, self._client, parallel)
         self._open = True
         await stock.emptied()
         if stock.mode.name == "copy":
@@ -135,30 +128,30 @@ class Overlay(ImageStore):
     async def push(
         self, reference: str, *, auth: RegistryAuth | None = None, progress: ProgressSink | None = None
     ) -> str:
-        return await push(self._stock, self._client, reference, auth, progress)
+        return await self._parts.push(self._stock, self._client, reference, auth, progress)
 
     async def list(self) -> Sequence[ImageRecord]:
-        found = [records.show(self._stock, image) for image in self._stock.index.images()]
+        found = [self._parts.records.show(self._stock, image) for image in self._stock.index.images()]
         return sorted(found, key=lambda record: record.created, reverse=True)
 
     async def inspect(self, ref: str) -> ImageRecord:
-        return records.show(self._stock, records.find(self._stock, ref))
+        return self._parts.records.show(self._stock, self._parts.records.find(self._stock, ref))
 
     async def tag(self, ref: str, reference: str) -> None:
-        image = records.find(self._stock, ref)
+        image = self._parts.records.find(self._stock, ref)
         name = parse(reference)
         self._stock.index.tag(image.id, str(name.with_tag(name.tag)))
 
     async def remove(self, ref: str, *, force: bool = False, in_use: Sequence[str] = ()) -> RemovedImage:
-        return await removal.remove(self._stock, ref, force=force, in_use=in_use)
+        return await self._parts.removal.remove(self._stock, ref, force=force, in_use=in_use)
 
     async def load(self, data: Bytes, *, progress: ProgressSink | None = None) -> Sequence[ImageRecord]:
         async with self._swept():
-            images = await load(self._stock, self._layers, data, progress)
+            images = await self._parts.load(self._stock, self._layers, data, progress)
             return [self._made(image) for image in images]
 
     def save(self, refs: Sequence[str]) -> Bytes:
-        return save(self._stock, refs)
+        return self._parts.save(self._stock, refs)
 
     async def import_(
         self, data: Bytes, *, reference: str = "", config: Mapping[str, Any] | None = None, message: str = ""
@@ -183,7 +176,7 @@ class Overlay(ImageStore):
         author: str = "",
         message: str = "",
     ) -> ImageRecord:
-        base = records.find(self._stock, image)
+        base = self._parts.records.find(self._stock, image)
         async with self._swept():
             made = await self._maker.commit(container_id, base, reference, config or {}, author, message)
             return self._made(made)
@@ -192,7 +185,7 @@ class Overlay(ImageStore):
 
     async def prepare(self, image: str, container_id: str) -> RootFS:
         row = self._containers.known(container_id)
-        found = None if row else records.find(self._stock, image)
+        found = None if row else self._parts.records.find(self._stock, image)
         mounts = await self._containers.prepare(found, container_id)
         return RootFS(image=image, mounts=mounts)
 
@@ -207,7 +200,7 @@ class Overlay(ImageStore):
 
     async def usage(self) -> StoreUsage:
         stock = self._stock
-        images = {image.id: records.size_of(stock, image) for image in stock.index.images()}
+        images = {image.id: self._parts.records.size_of(stock, image) for image in stock.index.images()}
         return StoreUsage(
             layers=sum(layer.size for layer in stock.index.layers()),
             images=images,
@@ -215,7 +208,7 @@ class Overlay(ImageStore):
         )
 
     async def collect(self, *, containers: Sequence[str]) -> CollectReport:
-        return await removal.collect(self._stock, containers)
+        return await self._parts.removal.collect(self._stock, containers)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -226,13 +219,13 @@ class Overlay(ImageStore):
             yield
         except BaseException:
             if self._open:
-                removal.sweep(self._stock)
+                self._parts.removal.sweep(self._stock)
                 await self._stock.emptied()
             raise
 
     def _made(self, image: Image) -> ImageRecord:
         self._settle_later()
-        return records.show(self._stock, image)
+        return self._parts.records.show(self._stock, image)
 
     def _settle_later(self) -> None:
         if self._settling is None or self._settling.done():
@@ -242,7 +235,7 @@ class Overlay(ImageStore):
         """Until this has happened, a power failure makes the next start forget the newest images."""
         while pending := [image.id for image in self._stock.index.images() if image.boot]:
             await asyncio.sleep(_SETTLE)
-            await in_thread(_syncfs, self._stock.state)
+            await self._parts.in_thread(_syncfs, self._stock.state)
             self._stock.index.settle(pending)
 
 
