@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from moby_components.engine.moby.clock import now_ns, rfc3339
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
-from moby_components.engine.moby.lifecycle import release
+from moby_components.engine.moby.lifecycle import left_behind, release
 from moby_components.engine.moby.lifecycle.release import Releaser
 from moby_components.engine.moby.lifecycle.remove import Remover
 from moby_components.engine.moby.lifecycle.stop import Stopper
@@ -43,6 +43,8 @@ class Recovery:
         core = self._core
         for record in core.db.containers():
             core.add(record)
+        left_behind.refuse_running(core, core.entries.values())
+        for record in (entry.record for entry in core.entries.values()):
             (core.layout.containers / record.id).mkdir(mode=0o700, exist_ok=True)
         tasks = await self._tasks()
         for id in set(tasks) - set(core.entries):
@@ -114,7 +116,7 @@ class Recovery:
             await self._watcher.ended(entry, seen)
             return
         if task is None or task.status == "created":
-            await self._watcher.ended(entry, LOST)
+            await self._watcher.ended(entry, left_behind.ended(core, entry) or LOST)
             return
         if task.status == "stopped":
             status = task.exit or LOST
