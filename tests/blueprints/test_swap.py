@@ -90,7 +90,7 @@ def test_what_still_runs_on_a_runtime_that_is_gone_keeps_up_from_starting(moby: 
     assert refused.stderr == (
         "error: containers still run on a runtime that the blueprint no longer has - live on crun\n"
         "hint: write `runtime: [bubblewrap, crun]`, build and start again; "
-        "or stop them under the old blueprint first\n"
+        "or first stop them under the old blueprint\n"
     )
     rebuild(moby, "[bubblewrap, crun]")
     moby.up()
