@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from moby_components.engine.moby.rendering.shape import check_volume_shape
 from moby_py.component import Context
 from moby_py.errors import InvalidArgument, Unavailable
 from moby_py.kinds import Engine
@@ -238,6 +239,7 @@ class Moby(Engine):
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Volume:
+        check_volume_shape(name, driver, options, labels)
         return self._volumes.create(self._volumes.plan(name, driver=driver, options=options, labels=labels))
 
     async def volumes(self) -> Sequence[Volume]:

@@ -18,6 +18,7 @@ from moby_py.model import Event
 Filters = Mapping[str, Sequence[str]]
 _KEYS = "config container daemon event image label network node plugin scope secret service type volume"
 KNOWN_FILTERS = frozenset(_KEYS.split())
+_FOREVER = (1 << 63) - 1
 _UNRECORDED = 1 << 62
 """The number of an event that is not in the ring: above all that are, so that listeners take it."""
 MOST_UNREAD = 10_000
@@ -87,9 +88,9 @@ class EventBus:
         self._listeners.add(listener)
         try:
             seen = 0
-            until_ns = int(until * 1e9)
+            until_ns = min(int(until * 1e9), _FOREVER)
             if since or until:
-                for event in self._db.events(int(since * 1e9), until_ns):
+                for event in self._db.events(min(int(since * 1e9), _FOREVER), until_ns):
                     seen = event.id
                     if matches(event, filters):
                         yield event

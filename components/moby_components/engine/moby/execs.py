@@ -12,7 +12,9 @@ from moby_components.engine.moby.entry import Entry, Exec
 from moby_components.engine.moby.names import new_id
 from moby_components.engine.moby.rendering.check import lacks
 from moby_components.engine.moby.rendering.process import exec_process
+from moby_components.engine.moby.rendering.shape import check_shape
 from moby_components.engine.moby.rendering.spec import main_process
+from moby_components.engine.moby.rendering.text import refuse_nul
 from moby_components.engine.moby.streams.views import View
 from moby_py.errors import Conflict, MobyError, NotFound
 from moby_py.model import AttachOptions, ContainerIO, ExecInstance, Streams
@@ -34,6 +36,8 @@ class Execs:
                 raise lacks(entry.record.runtime, "exec", "exec")
             if body.get("Tty") and "tty" not in runtime.features:
                 raise lacks(entry.record.runtime, "a terminal", "tty")
+            check_shape(body)
+            refuse_nul(body)
             process = exec_process(body, main_process(entry.record))
             self._forget_old(entry)
             id = new_id()

@@ -18,6 +18,8 @@ from moby_components.engine.moby.rendering.merge import merge
 from moby_components.engine.moby.rendering.mounts import MountPlan, plan
 from moby_components.engine.moby.rendering.process import command
 from moby_components.engine.moby.rendering.resources import resources
+from moby_components.engine.moby.rendering.shape import check_shape
+from moby_components.engine.moby.rendering.text import refuse_nul
 from moby_components.engine.moby.volumes import Volumes
 from moby_py.errors import AlreadyExists, InvalidArgument, NotFound
 from moby_py.model import Created, Volume
@@ -35,8 +37,10 @@ class Creator:
         if name:
             name = check_name(name)
             self._check_free(name)
+        check_shape(body)
+        refuse_nul(body)
         reference = body.get("Image")
-        if not reference or not isinstance(reference, str):
+        if not reference:
             raise InvalidArgument("config cannot be empty in order to create a container - it names no Image")
         image = await self._images.find(reference)
         system, _, rest = platform.partition("/")

@@ -22,6 +22,8 @@ def check(body: Mapping[str, Any], id: str, *, default_network: str) -> tuple[st
     """Run every pure part of the rendering once. Returns warnings; raises InvalidArgument."""
     host = body.get("HostConfig") or {}
     try:
+        if host.get("StorageOpt"):
+            raise InvalidArgument("storage options are not supported - no limit of size could be held")
         policy = RestartPolicy.of(host)
         if host.get("AutoRemove") and policy.name != "no":
             raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
