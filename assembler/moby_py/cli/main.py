@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -110,11 +111,20 @@ def report(error: MobyError) -> int:
     return error.exit_status
 
 
+def _alike(word: str, near: Iterable[str]) -> list[str]:
+    """Click compares with the dashes, to which everything is alike."""
+    from difflib import get_close_matches
+
+    bare = {option.lstrip("-"): option for option in near}
+    return [bare[name] for name in get_close_matches(word.lstrip("-"), bare, n=2)]
+
+
 def report_usage(error: click.ClickException, prog: str) -> int:
     """Click's words in our form: lower-case, without a full stop, the way out as a hint."""
     ctx = getattr(error, "ctx", None)
-    near = getattr(error, "possibilities", None) or ()
-    text = (error.message if near else error.format_message()).rstrip(".")
+    near = _alike(getattr(error, "option_name", ""), getattr(error, "possibilities", None) or ())
+    known = hasattr(error, "possibilities")
+    text = (error.message if known else error.format_message()).rstrip(".")
     hint = getattr(error, "hint", None)
     if near:
         hint = f"did you mean {' or '.join(near)}?"

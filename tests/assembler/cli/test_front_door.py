@@ -59,6 +59,26 @@ def test_a_wrong_line_is_told_in_one_form(line: str, out: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("told", "message", "hint"),
+    [
+        ("No such container: web", "no such container: web", None),
+        ("A thing is so\nhint: do that", "a thing is so", "do that"),
+        ("OCI runtime failed", "OCI runtime failed", None),
+        (
+            'Conflict. The container name "/a" is already in use by container "12". You have to remove (or '
+            "rename) that container to be able to reuse that name.",
+            'the container name "/a" is already in use by container "12"',
+            "remove (or rename) that container to be able to reuse that name",
+        ),
+    ],
+)
+def test_what_a_platform_says_is_told_in_the_same_form(told: str, message: str, hint: str | None) -> None:
+    from moby_py.cli.docker.client import our_words
+
+    assert our_words(told) == (message, hint)
+
+
 def test_the_platform_may_be_named_in_every_spelling() -> None:
     assert chosen(["-p", "out", "ps"]) == ("out", ["ps"])
     assert chosen(["--platform", "out", "ps"]) == ("out", ["ps"])

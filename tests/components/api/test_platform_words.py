@@ -33,7 +33,7 @@ def test_run(words: Words) -> None:
         b"Unable to find image 'fresh:5' locally\n1: Pulling from library/busybox\n"
     )
     done = words("run", "--pull", "never", "none:1", "true")
-    assert (done.returncode, done.stderr) == (125, b"error: No such image: none:1\n")
+    assert (done.returncode, done.stderr) == (125, b"error: no such image: none:1\n")
     done = words("run", "missing:1", "true")
     assert done.returncode == 125
     assert done.stderr.endswith(
@@ -118,7 +118,7 @@ def test_a_life_in_words(words: Words) -> None:
         b"",
         'error: cannot remove container "/site": container is running\n'
         "hint: stop the container before removing or force remove\n"
-        "error: No such container: nobody\n",
+        "error: no such container: nobody\n",
     )
     assert words.ok("kill", "-s", "TERM", "site") == "site\n"
     assert words.ok("wait", "site") == "143\n"
@@ -255,3 +255,10 @@ def test_every_word_has_help_and_heavy_things_stay_away(words: Words) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_stats_of_nothing_ends(words: Words) -> None:
+    if ids := words.ok("ps", "-aq").split():
+        words.ok("rm", "-f", *ids)
+    assert words.ok("stats", "--no-stream").startswith("CONTAINER ID")
+    assert words.ok("stats", "--json") == "[]\n"

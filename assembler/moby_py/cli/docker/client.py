@@ -164,8 +164,16 @@ def _refusal(response: Response) -> ApiError:
         text = str(json.loads(response.read())["message"])
     except (ValueError, KeyError, TypeError, OSError):
         text = f"the platform answered with status {response.status}"
+    return ApiError(response.status, *our_words(text))
+
+
+def our_words(text: str) -> tuple[str, str | None]:
+    """(message, hint). The API speaks as Docker does: in sentences, the way out in the last of them."""
     message, _, hint = text.partition("\nhint: ")
-    return ApiError(response.status, message, hint or None)
+    message, _, way = message.removeprefix("Conflict. ").partition(". You have to ")
+    if message[1:2].islower() or message[1:2] == " ":
+        message = message[0].lower() + message[1:]
+    return message, hint or way.rstrip(".") or None
 
 
 def socket_path(directory: str) -> str:

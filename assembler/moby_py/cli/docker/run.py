@@ -43,7 +43,7 @@ def failure(error: MobyError) -> int:
 def start_status(text: str) -> int:
     """By the words of the runtime, which every runtime keeps."""
     low = text.lower()
-    if any(words in low for words in ("executable file not found", "no such file or directory", "not found")):
+    if any(words in low for words in ("executable file not found", "no such file or directory")):
         return 127
     if any(words in low for words in ("permission denied", "is a directory", "exec format error")):
         return 126

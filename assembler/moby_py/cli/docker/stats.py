@@ -37,17 +37,17 @@ def stats(
 ) -> None:
     """Show CPU, memory and I/O of containers."""
     api = client()
-    before: dict[str, Any] = {}
+    before: dict[str, Any] | None = None
     once = no_stream or as_json
     for name in containers:
         api.get(f"/containers/{segment(name)}/json")
     while True:
         samples = {id: sample(api, id) for id in containers or _ids(api, all_)}
-        if once and not before:  # percentages need two samples
+        if once and samples and before is None:  # percentages need two samples
             before = samples
             time.sleep(1.0)
             continue
-        rows = [row(now, before.get(id), full=no_trunc) for id, now in samples.items() if now]
+        rows = [row(now, (before or {}).get(id), full=no_trunc) for id, now in samples.items() if now]
         if not once and not template:
             click.echo("\x1b[2J\x1b[H", nl=False)
         table.show(COLUMNS, rows, template=template, raw=list(samples.values()), as_json=as_json)
