@@ -122,7 +122,8 @@ def leftovers(platform: TestPlatform) -> list[str]:
     for root in Path("/sys/fs/cgroup").glob("*"):
         for parent in (root, root / "moby-py"):
             if (parent / platform.name).is_dir():
-                found.append(f"cgroup {parent / platform.name}")
+                group = parent / platform.name
+                found += [f"cgroup {group}", *(f"cgroup {child}" for child in group.glob("*/"))]
     if Path("/sys/fs/cgroup/moby-py", platform.name).is_dir():
         found.append(f"cgroup /sys/fs/cgroup/moby-py/{platform.name}")
     return sorted(set(found))

@@ -89,7 +89,9 @@ def test_a_life_with_logs_events_and_stats(moby: TestPlatform) -> None:
             moby.docker(
                 "run", "-d", "--name", "busy", BUSYBOX, "sh", "-c", "echo one; echo two >&2; sleep 60"
             )
-            done = moby.docker("logs", "busy")
+            deadline = time.monotonic() + 10
+            while "two" not in (done := moby.docker("logs", "busy")).stderr and time.monotonic() < deadline:
+                time.sleep(0.1)
             assert (done.stdout, done.stderr) == ("one\n", "two\n")
             assert moby.docker("logs", "--tail", "0", "busy").stdout == ""
             assert " / " in moby.docker("stats", "--no-stream", "busy").stdout
