@@ -48,6 +48,7 @@ class Containers:
                 if row is None:
                     if image is None:
                         raise NotFound(f"no such container: {container_id}")
+                    stock.config(image.id)  # a damaged one says so here
                     lease.add(*(layer.chain for layer in image.layers))
                     row = await self._make(image, container_id)
         return (self._mount(row),)

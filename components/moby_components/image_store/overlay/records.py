@@ -6,7 +6,7 @@ import re
 
 from moby_components.image_store.overlay.content.index import Image
 from moby_components.image_store.overlay.stock import Stock
-from moby_py.errors import InvalidArgument, MobyError, NotFound
+from moby_py.errors import DataError, InvalidArgument, MobyError, NotFound
 from moby_py.model import ImageRecord
 from moby_py.reference import Reference, parse
 
@@ -50,8 +50,13 @@ def _by_prefix(stock: Stock, ref: str) -> str:
 
 
 def show(stock: Stock, image: Image) -> ImageRecord:
-    """An image as the kinds speak of it. Raises DataError where its config is damaged."""
-    config = stock.config(image.id)
+    """An image as the kinds speak of it. One whose config is damaged on the disk is shown without it:
+    it must not hide all others, and can be removed. No container starts from it."""
+    try:
+        config = stock.config(image.id)
+    except (DataError, NotFound) as error:
+        stock.tell_damaged(image.id, error)
+        config = {}
     return ImageRecord(
         id=image.id,
         references=stock.index.tags(image.id),

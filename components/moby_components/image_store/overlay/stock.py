@@ -53,6 +53,7 @@ class Stock:
         self.boot = _BOOT_ID.read_text(encoding="ascii").strip()
         self._wanted_mode = mode
         self._configs: dict[str, dict[str, Any]] = {}
+        self._damaged: set[str] = set()
         self._resources = contextlib.ExitStack()
         self.index: Index
         self.mode: Mode
@@ -148,6 +149,12 @@ class Stock:
         if found is None:
             found = self._configs[image_id] = parse_config(self.blobs.read(image_id), image_id)
         return found
+
+    def tell_damaged(self, image_id: str, error: Exception) -> None:
+        """In the log, once for each image."""
+        if image_id not in self._damaged:
+            self._damaged.add(image_id)
+            self.log.warning("image_store: %s", error)
 
     def forget(self, image_id: str) -> None:
         self._configs.pop(image_id, None)

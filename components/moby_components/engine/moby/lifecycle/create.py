@@ -53,6 +53,7 @@ class Creator:
                 f"({platform})"
             )
         merged = merge(body, image.config)
+        check_shape(merged)  # again: an image of another store may hold anything
         id = new_id()
         warnings = check(merged, id, default_network=core.network.default)
         if merged["HostConfig"].get("NetworkMode") != "host" and not _shares_network(merged):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from moby_components.image_store.overlay.content.config_shape import wrong_field
 from moby_py.errors import DataError, MobyError
 from moby_py.reference import check_digest
 
@@ -57,6 +58,9 @@ def parse_config(data: bytes, what: str) -> dict[str, Any]:
     diffs = diff_ids(value)
     if diffs is None or len(diffs) > MAX_LAYERS or not isinstance(value.get("config") or {}, dict):
         raise DataError(f"image config {what} is damaged - it has no usable list of layers")
+    wrong = wrong_field(value.get("config") or {})
+    if wrong is not None:
+        raise DataError(f"image config {what} is damaged - its {wrong} is of the wrong type")
     return value
 
 
