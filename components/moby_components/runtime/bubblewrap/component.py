@@ -117,8 +117,7 @@ class Bubblewrap(Runtime):
             kept = {"cgroup": path, "seccomp": config["linux"].get("seccomp"), "privileged": spec.privileged}
             task = await supervisor.make(directory, plan, **kept)
         except BaseException:
-            await supervisor.clear(directory)
-            await self._remove_cgroup_surely(path)
+            await self._clear(directory, path)
             raise
         finally:
             self._making.discard(spec.id)
@@ -156,17 +155,14 @@ class Bubblewrap(Runtime):
         if not directory.path.exists():
             return
         path = self._cgroup_of(directory)
-        groups = self._existing(path)
-        if groups:
-            cgroups.kill_all(groups)
+        cgroups.kill_all(self._existing(path))
         for exec_id, _ in list(scan_execs(directory)):
             await supervisor.clear(directory.exec(exec_id))
             self._execs.pop((container_id, exec_id), None)
         task = self._tasks.pop(container_id, None)
-        await supervisor.clear(directory)
+        await self._clear(directory, path)
         if task is not None:
             await task.close()
-        await self._remove_cgroup_surely(path)
 
     async def recover(self) -> Sequence[TaskState]:
         states = []
@@ -218,7 +214,11 @@ class Bubblewrap(Runtime):
         if directory.path.exists():
             raise AlreadyExists(f"exec {exec_id} exists in container {container_id}")
         directory.make()
-        task = await supervisor.make(directory, plan)
+        try:
+            task = await supervisor.make(directory, plan)
+        except BaseException:
+            await supervisor.clear(directory)
+            raise
         self._execs[container_id, exec_id] = task
         streams = None
         try:
@@ -316,6 +316,12 @@ class Bubblewrap(Runtime):
                     if directory.name in (self.context.platform.name, "moby-py"):
                         _rmdir_quietly(directory)
         return busy
+
+    async def _clear(self, directory: TaskDir, path: str) -> None:
+        """The directory last: it names the cgroup, which a kill in between must leave findable."""
+        await supervisor.end(directory)
+        await self._remove_cgroup_surely(path)
+        supervisor.forget(directory)
 
     async def _remove_cgroup_surely(self, path: str) -> None:
         """The kernel empties a cgroup a moment after the last process has ended, and says nothing."""

@@ -29,24 +29,20 @@ async def make(directory: TaskDir, plan: Mapping[str, Any], **record: Any) -> Ta
     """Start a monitor for `plan` in `directory`, made just now; its process waits to be started.
 
     `record` is kept with the task. Raises InvalidArgument or RuntimeFailed with the monitor's words;
-    the directory is gone then.
+    the caller clears the directory then.
     """
+    fd = os.memfd_create("plan", os.MFD_CLOEXEC)
     try:
-        fd = os.memfd_create("plan", os.MFD_CLOEXEC)
-        try:
-            with os.fdopen(os.dup(fd), "wb") as file:
-                file.write(marshal.dumps({**plan, "directory": str(directory.path)}))
-            os.lseek(fd, 0, os.SEEK_SET)
-            argv = [sys.executable, "-I", "-S", str(MONITOR), str(directory.path)]
-            env = clean_environment(sealed.environment())
-            finished = await Child(argv, stdin=fd, env=env, executable=sealed.executable()).wait(PATIENCE)
-        finally:
-            os.close(fd)
-        _judge(finished.out, finished.err)
-        directory.commit(stdin=plan["io"]["stdin"], tty=plan["io"]["tty"], **record)
-    except BaseException:
-        await clear(directory)
-        raise
+        with os.fdopen(os.dup(fd), "wb") as file:
+            file.write(marshal.dumps({**plan, "directory": str(directory.path)}))
+        os.lseek(fd, 0, os.SEEK_SET)
+        argv = [sys.executable, "-I", "-S", str(MONITOR), str(directory.path)]
+        env = clean_environment(sealed.environment())
+        finished = await Child(argv, stdin=fd, env=env, executable=sealed.executable()).wait(PATIENCE)
+    finally:
+        os.close(fd)
+    _judge(finished.out, finished.err)
+    directory.commit(stdin=plan["io"]["stdin"], tty=plan["io"]["tty"], **record)
     task = Task.adopt(directory)
     assert task is not None  # noqa: S101 - committed just now
     return task
@@ -107,7 +103,19 @@ def is_waiting(directory: TaskDir) -> bool:
 
 
 async def clear(directory: TaskDir) -> None:
-    """Kill the process, see its monitor end, remove the directory. Also for half-made ones."""
+    """`end`, then remove the directory."""
+    await end(directory)
+    forget(directory)
+
+
+def forget(directory: TaskDir) -> None:
+    """Remove the directory: last, since without it nothing else of the process can be found."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(directory.path)
+
+
+async def end(directory: TaskDir) -> None:
+    """Kill the process and see its monitor end. Also for half-made ones. Idempotent."""
     task = Task.adopt(directory)
     monitor, process = (task.monitor, task.process) if task else directory.identities()
     if process and (task is None or task.exit() is None):
@@ -118,8 +126,6 @@ async def clear(directory: TaskDir) -> None:
         await _end(monitor)
     if process:
         await _end(process)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(directory.path)
 
 
 async def _end(who: Identity, patience: float = 5.0) -> None:
