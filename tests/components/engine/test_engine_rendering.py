@@ -395,3 +395,13 @@ def test_no_body_is_our_bug(host: dict[str, Any], body: dict[str, Any]) -> None:
         check(merged, ID, default_network="none")
     except MobyError as error:
         assert error.http_status in (400, 404)
+
+
+@pytest.mark.parametrize("mode", ["host", "none"])
+def test_ports_that_go_nowhere_are_told(mode: str) -> None:
+    """Also where none is only the platform's default, and nobody wrote it."""
+    body = {"Image": "x", "Cmd": ["true"], "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}}
+    told = (f"Published ports are discarded when using {mode} network mode",)
+    assert check(body, "0" * 64, default_network=mode) == told
+    body["HostConfig"] |= {"NetworkMode": mode}
+    assert check(body, "0" * 64, default_network="bridge") == told

@@ -49,8 +49,8 @@ def check(body: Mapping[str, Any], id: str, *, default_network: str) -> tuple[st
     except (TypeError, AttributeError, ValueError, KeyError) as error:
         raise InvalidArgument(f"invalid container config - {error}") from error
     warnings = []
-    if mode == "host" and joins.ports:
-        warnings.append("Published ports are discarded when using host network mode")
+    if mode in ("host", "none") and joins.ports:
+        warnings.append(f"Published ports are discarded when using {mode} network mode")
     return tuple(warnings)
 
 
