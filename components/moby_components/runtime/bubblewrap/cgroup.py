@@ -42,17 +42,26 @@ def make(hierarchies: Hierarchies, path: str) -> dict[str, Path]:
     for name, where in found.items():
         top = hierarchies.mounts[name]
         chain = [where, *(p for p in where.parents if p != top and p.is_relative_to(top))]
-        try:
-            for directory in reversed(chain):
-                if name == UNIFIED:
-                    _pass_on(directory.parent)
-                directory.mkdir(mode=0o755, exist_ok=True)
-                if name == "cpuset":
-                    _inherit(directory)
-        except OSError as error:
-            text = (error.strerror or str(error)).lower()
-            raise RuntimeFailed(f"cannot make the cgroup {where} - {text}") from error
+        for last in (False, False, True):
+            try:
+                _make_chain(name, chain)
+                break
+            except OSError as error:
+                # Whoever made the parents too may just be removing them: they were empty.
+                if not last and error.errno in (errno.ENOENT, errno.ENODEV):
+                    continue
+                text = (error.strerror or str(error)).lower()
+                raise RuntimeFailed(f"cannot make the cgroup {where} - {text}") from error
     return found
+
+
+def _make_chain(name: str, chain: Sequence[Path]) -> None:
+    for directory in reversed(chain):
+        if name == UNIFIED:
+            _pass_on(directory.parent)
+        directory.mkdir(mode=0o755, exist_ok=True)
+        if name == "cpuset":
+            _inherit(directory)
 
 
 def _pass_on(parent: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -82,6 +83,11 @@ class Bubblewrap(Runtime):
             await task.close()
         self._tasks.clear()
         self._execs.clear()
+        # Not before: another runtime of the platform may be about to make a container in them.
+        for where in self._existing(self._parent).values():
+            for directory in (where, where.parent):
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
 
     async def fingerprint(self) -> RuntimeInfo:
         bwrap = self._bwrap()
@@ -103,8 +109,7 @@ class Bubblewrap(Runtime):
         host, log = self._facts, self.log.warning
         user = users.resolve(Path(rootfs.path), spec.process.user, spec.process.groups)
         self._check_mapped(user)
-        parent = f"/moby-py/{self.context.platform.name}"
-        config = render(spec, rootfs, sandbox, user, host, parent, log)
+        config = render(spec, rootfs, sandbox, user, host, self._parent, log)
         plan = plan_create(spec, config, io, host, bwrap=self._bwrap())
         self._making.add(spec.id)
         path = config["linux"].get("cgroupsPath", "")
@@ -283,6 +288,10 @@ class Bubblewrap(Runtime):
             )
         return groups
 
+    @property
+    def _parent(self) -> str:
+        return f"/moby-py/{self.context.platform.name}"
+
     def _groups(self, task: Task) -> dict[str, Path]:
         return self._existing(task.record.get("cgroup") or "")
 
@@ -309,13 +318,7 @@ class Bubblewrap(Runtime):
 
     def _remove_cgroup(self, path: str) -> list[Path]:
         groups = self._existing(path)
-        busy = cgroups.remove(groups) if groups else []
-        for where in groups.values():  # the platform's own, when this was the last one in it
-            if where.parent.name == self.context.platform.name:
-                for directory in (where.parent, where.parent.parent):
-                    if directory.name in (self.context.platform.name, "moby-py"):
-                        _rmdir_quietly(directory)
-        return busy
+        return cgroups.remove(groups) if groups else []
 
     async def _clear(self, directory: TaskDir, path: str) -> None:
         """The directory last: it names the cgroup, which a kill in between must leave findable."""
@@ -391,10 +394,3 @@ def _send(pid: int, number: int) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _rmdir_quietly(directory: Path) -> None:
-    try:
-        directory.rmdir()
-    except OSError:
-        return  # other containers are in it
