@@ -13,7 +13,7 @@ demo: $(STAMP)  ## the main job end to end: build, up, image, run, ps, exec, log
 
 test: $(STAMP)  ## all tests; as root on Debian it first installs what they need
 	@sh .ci/host-packages
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP)  ## format, lint, types
 	$(BIN)/ruff format --check assembler components tests bench docs

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+# Python before 3.11.5 can fail to parse a module while the garbage collector logs a traceback (cpython
+# issue 106905): pytest's hypothesis plugin imports these at the end of a run, so that they come first.
+import hypothesis.internal.observability
+import hypothesis.strategies  # noqa: F401
 import pytest
 
 LONGEST = ("test_runtime_table.py", "test_crash.py", "test_third_party_runs.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ class QuietHooks:
 
     def event(self, event: Any) -> None:
         pass
+
+
+def room_name(root: Path) -> str:
+    """A platform name of this room's own: rooms side by side share no cgroup."""
+    return "test-" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
 
 
 def make_context(
@@ -42,7 +48,11 @@ def make_context(
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Context(
         platform=PlatformInfo(
-            name="test", directory=root / "out", state=root / "state", run=root / "run", rootless=rootless
+            name=room_name(root),
+            directory=root / "out",
+            state=root / "state",
+            run=root / "run",
+            rootless=rootless,
         ),
         id=id,
         options=dict(options or {}),

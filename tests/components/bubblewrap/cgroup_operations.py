@@ -75,7 +75,7 @@ async def delete_of_a_paused_one(r: Room) -> None:
     await r.runtime.start(id)
     await r.runtime.pause(id)
     await asyncio.wait_for(r.runtime.delete(id), 10)
-    assert list(Path("/sys/fs/cgroup").glob(f"*/moby-py/test/{id}")) == []
+    assert list(Path("/sys/fs/cgroup").glob(f"*/moby-py/test-*/{id}")) == []
 
 
 @operation

@@ -133,7 +133,7 @@ def house(
 def leftovers(run: Path, ids: list[str]) -> list[str]:
     """Whatever a runtime left: files, cgroups, mounts, processes."""
     found = [str(path) for path in run.rglob("*") if path != run / ".root"]
-    found += [str(path) for id in ids for path in Path("/sys/fs/cgroup").glob(f"*/moby-py/test/{id}")]
+    found += [str(path) for id in ids for path in Path("/sys/fs/cgroup").glob(f"*/moby-py/test-*/{id}")]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     found += [line for line in mounts if str(run.parents[2]) in line]
     for entry in Path("/proc").iterdir():
