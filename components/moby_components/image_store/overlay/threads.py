@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import ParamSpec, TypeVar
 
@@ -17,10 +18,11 @@ async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):  # who is impatient cancels twice
+                await asyncio.wait([task])
         if not task.cancelled():
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # seen: the cancellation is what is told
+            task.exception()  # seen: the cancellation is what is told
         raise
 
 
@@ -31,8 +33,10 @@ async def all_or_none(tasks: Iterable[asyncio.Task[T]]) -> list[T]:
     try:
         return list(await asyncio.gather(*waiting))
     except BaseException:
-        for task in waiting:
-            task.cancel()
+        own = asyncio.current_task()
+        if own is None or not own.cancelling():  # else gather has told them, and twice would cut
+            for task in waiting:  # their cleaning up short
+                task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         raise
 
