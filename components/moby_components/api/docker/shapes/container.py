@@ -6,30 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from moby_components.api.docker.shapes.config import CONFIG_DEFAULTS
 from moby_components.api.docker.shapes.host_config import host_config
 from moby_components.api.docker.times import seconds, unix
 from moby_py.human import duration
 from moby_py.model import Container, ContainerState
 
-_CONFIG_DEFAULTS: Mapping[str, Any] = {
-    "Hostname": "",
-    "Domainname": "",
-    "User": "",
-    "AttachStdin": False,
-    "AttachStdout": False,
-    "AttachStderr": False,
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "Env": None,
-    "Cmd": None,
-    "Image": "",
-    "Volumes": None,
-    "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": {},
-}
+_CONFIG_DEFAULTS: Mapping[str, Any] = {**CONFIG_DEFAULTS, "Labels": {}}
 _NETWORK_DEFAULTS: Mapping[str, Any] = {
     "Bridge": "",
     "SandboxID": "",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moby_components.api.docker.names import familiar
+from moby_components.api.docker.shapes.config import CONFIG_DEFAULTS
 from moby_components.api.docker.times import unix
 from moby_py.model import ImageRecord, RemovedImage
 
@@ -83,23 +84,4 @@ def labels(image: ImageRecord) -> Mapping[str, str]:
 
 
 def _runtime_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    defaults: dict[str, Any] = {
-        "Hostname": "",
-        "Domainname": "",
-        "User": "",
-        "AttachStdin": False,
-        "AttachStdout": False,
-        "AttachStderr": False,
-        "Tty": False,
-        "OpenStdin": False,
-        "StdinOnce": False,
-        "Env": None,
-        "Cmd": None,
-        "Image": "",
-        "Volumes": None,
-        "WorkingDir": "",
-        "Entrypoint": None,
-        "OnBuild": None,
-        "Labels": None,
-    }
-    return {**defaults, **config}
+    return {**CONFIG_DEFAULTS, **config}
