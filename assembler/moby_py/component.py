@@ -97,6 +97,9 @@ class Service:
     ready: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     ready_timeout: float = 10.0
+    keep: bool = False
+    """It outlives a killed daemon, and the next one takes it up instead of starting another (a
+    resolver, a port forwarder: containers go on using them). `down` ends it all the same."""
 
 
 class Component(ABC):

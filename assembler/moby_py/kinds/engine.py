@@ -25,6 +25,8 @@ from moby_py.model import (
     ImageRecord,
     LogLine,
     LogOptions,
+    NetworkRecord,
+    PathStat,
     ProcessTable,
     ProgressSink,
     RegistryAuth,
@@ -145,6 +147,73 @@ class Engine(Component):
     @abstractmethod
     async def exec_resize(self, exec_id: str, height: int, width: int) -> None: ...
 
+    # -- files -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def archive_stat(self, ref: str, path: str) -> PathStat:
+        """A file of a container, running or not. Links are followed inside its root only, but for
+        the last one. Raises NotFound "Could not find the file PATH in container REF"."""
+
+    @abstractmethod
+    async def archive_get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
+        """The file or tree as a tar whose top entry is named as the path's last part."""
+
+    @abstractmethod
+    async def archive_put(
+        self,
+        ref: str,
+        path: str,
+        data: AsyncIterator[bytes],
+        *,
+        overwrite_dir_with_file: bool = True,
+        keep_owners: bool = False,
+    ) -> None:
+        """Unpack a tar (plain, gzip, zstd, ...) below an existing directory of a container. Nothing
+        outside of the container's root is ever touched, whatever the tar or the root hold. Raises
+        NotFound, InvalidArgument (no directory, bad archive), PermissionDenied (read-only root)."""
+
+    @abstractmethod
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        """The whole root filesystem as one tar, without its mounts."""
+
+    # -- networks --------------------------------------------------------------------------------
+    # `network` is an id, a name, or an unambiguous prefix of an id; NotFound "network X not found".
+
+    @abstractmethod
+    async def networks(self) -> Sequence[NetworkRecord]:
+        """All, predefined first, then by name."""
+
+    @abstractmethod
+    async def network_inspect(self, network: str) -> NetworkRecord: ...
+
+    @abstractmethod
+    async def network_create(
+        self,
+        name: str,
+        *,
+        driver: str = "",
+        internal: bool = False,
+        attachable: bool = False,
+        ipv6: bool = False,
+        ipam: Mapping[str, Any] | None = None,
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> NetworkRecord:
+        """Raises AlreadyExists, InvalidArgument, NotFound (driver), Conflict (overlapping pool)."""
+
+    @abstractmethod
+    async def network_remove(self, network: str) -> None:
+        """Raises PermissionDenied for predefined networks, Conflict while containers are attached."""
+
+    @abstractmethod
+    async def network_connect(self, network: str, ref: str, settings: Mapping[str, Any]) -> None:
+        """`settings` is Docker's EndpointSettings. A running container gets a further interface at
+        once, a stopped one at its start. Raises NotFound, Conflict, InvalidArgument."""
+
+    @abstractmethod
+    async def network_disconnect(self, network: str, ref: str, *, force: bool = False) -> None:
+        """The interface goes. Raises NotFound, Conflict (the only network of its mode "host")."""
+
     # -- images: the store, plus events and the question what is in use ------------------------------
 
     @abstractmethod
@@ -198,6 +267,23 @@ class Engine(Component):
     @abstractmethod
     async def volume_remove(self, name: str, *, force: bool = False) -> None:
         """Conflict while a container uses it."""
+
+    @abstractmethod
+    async def volume_usage(self, name: str) -> int:
+        """Bytes; -1 where the driver cannot tell."""
+
+    @abstractmethod
+    async def volume_export(self, name: str) -> AsyncIterator[bytes]:
+        """Its data as a tar (owners, modes, times, links, extended attributes)."""
+
+    @abstractmethod
+    async def volume_import(self, name: str, data: AsyncIterator[bytes]) -> Volume:
+        """Make the volume, or fill an empty one, from a tar as `volume_export` gives it. All or
+        nothing. Raises Conflict for a volume that holds data, InvalidArgument (bad archive)."""
+
+    @abstractmethod
+    async def volume_clone(self, source: str, name: str) -> Volume:
+        """A new volume of the same driver, options and labels with a copy of the data."""
 
     # -- the platform ----------------------------------------------------------------------------
 

@@ -59,7 +59,8 @@ class Runtime(Component):
 
     features: ClassVar[frozenset[str]] = frozenset()
     """Of: pause, update, stats, exec, tty, userns, seccomp, cgroups, checkpoint, devices,
-    join-namespaces. What is missing is refused by the engine before this runtime is asked."""
+    join-namespaces, own-network-stack. What is missing is refused by the engine before this runtime
+    is asked; "own-network-stack" tells that sockets and rules in the sandbox do nothing for it."""
 
     @abstractmethod
     async def fingerprint(self) -> RuntimeInfo:

@@ -10,6 +10,7 @@ from moby_py.model.engine import (
     Health,
     LogLine,
     LogOptions,
+    PathStat,
     Volume,
 )
 from moby_py.model.event import Event
@@ -23,13 +24,14 @@ from moby_py.model.image import (
     RemovedImage,
     StoreUsage,
 )
-from moby_py.model.network import Attachment, AttachRequest, NetworkRecord, PortBinding, Sandbox
+from moby_py.model.network import Attachment, AttachRequest, Endpoint, NetworkRecord, PortBinding, Sandbox
 from moby_py.model.resources import Resources, ThrottleDevice
 from moby_py.model.rootfs import FsMount, RootFS
 from moby_py.model.secret import SecretRecord
 from moby_py.model.task import (
     BlockIO,
     ExitStatus,
+    InterfaceStats,
     ProcessTable,
     RuntimeInfo,
     Stats,
@@ -51,16 +53,19 @@ __all__ = [
     "ContainerState",
     "Created",
     "Device",
+    "Endpoint",
     "Event",
     "ExecInstance",
     "ExitStatus",
     "FsMount",
     "Health",
     "ImageRecord",
+    "InterfaceStats",
     "LogLine",
     "LogOptions",
     "Mount",
     "NetworkRecord",
+    "PathStat",
     "PortBinding",
     "ProcessSpec",
     "ProcessTable",

@@ -116,3 +116,14 @@ class Volume:
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     anonymous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathStat:
+    """A file in a container. `mode` as stat(2)'s st_mode; `modified` in seconds since the epoch."""
+
+    name: str
+    size: int
+    mode: int
+    modified: float
+    link_target: str = ""

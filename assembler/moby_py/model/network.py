@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +25,19 @@ class NetworkRecord:
     internal: bool = False
     attachable: bool = False
     ipv6: bool = False
-    ipam: Mapping[str, object] = field(default_factory=dict)
+    addressing: str = "none"
+    """Who gives endpoints their addresses: "engine" (from the pools in `ipam`), "component" (`attach`
+    reports them), "none"."""
+    names: str = "none"
+    """Who resolves container names: "engine" (its resolver at 127.0.0.11), "component" (the servers in
+    `Attachment.dns`), "none" (the host's resolvers, as on Docker's default bridge)."""
+    ipam: Mapping[str, Any] = field(default_factory=dict)
+    """Docker's IPAM object: {"Driver", "Options", "Config": [{"Subnet", "IPRange", "Gateway",
+    "AuxiliaryAddresses"}]}. With `addressing` "engine" every Config has Subnet and Gateway."""
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    component: str = ""
+    """Id of the component that serves it now: a rendering, set by the engine."""
     builtin: bool = False
     """Brought by the component ("none", "host", "bridge"): cannot be removed."""
 
@@ -52,25 +63,42 @@ class PortBinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachRequest:
-    """One container joining one network."""
+    """One container joining one network. With `addressing` "engine" addresses come with their prefix
+    length ("10.88.0.2/16", "" for none) and `mac` is set; otherwise they are the user's wishes."""
 
     container_id: str
     container_name: str
-    network_id: str
+    network: NetworkRecord
     sandbox: Sandbox
+    interface: str = "eth0"
+    endpoint_id: str = ""
     hostname: str = ""
     aliases: tuple[str, ...] = ()
     ports: tuple[PortBinding, ...] = ()
     ipv4: str = ""
     ipv6: str = ""
+    gateway4: str = ""
+    gateway6: str = ""
+    """The network's gateways; "" where it is internal or has none."""
+    default_route: bool = True
+    """Whether the sandbox's default route goes over this network."""
     mac: str = ""
+    dns: tuple[str, ...] = ()
+    """Resolvers that the user asked for (--dns), for components with a resolver of their own."""
+    own_stack: bool = False
+    """The runtime has a network stack of its own (gVisor) that reads interfaces, addresses and routes
+    from the sandbox when it starts: sockets and rules made inside the sandbox do nothing for it."""
     options: Mapping[str, str] = field(default_factory=dict)
-    interface: str = "eth0"
+
+    @property
+    def network_id(self) -> str:
+        return self.network.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """What came of it: addresses with prefix length ("10.88.0.2/16"), "" where there are none."""
+    """What came of it: addresses with prefix length ("10.88.0.2/16"), "" where there are none. `ports`
+    with the host ports that were really taken."""
 
     container_id: str
     network_id: str
@@ -83,3 +111,11 @@ class Attachment:
     gateway6: str = ""
     dns: tuple[str, ...] = ()
     ports: tuple[PortBinding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An attach that happened."""
+
+    request: AttachRequest
+    attachment: Attachment

@@ -75,6 +75,20 @@ class BlockIO:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceStats:
+    """Counters of one network interface, as the container sees them."""
+
+    rx_bytes: int = 0
+    rx_packets: int = 0
+    rx_errors: int = 0
+    rx_dropped: int = 0
+    tx_bytes: int = 0
+    tx_packets: int = 0
+    tx_errors: int = 0
+    tx_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """Counters of one container now; CPU in nanoseconds, sizes in bytes (0 = not known)."""
 
@@ -95,6 +109,8 @@ class Stats:
     pids_limit: int = 0
     io_bytes: tuple[BlockIO, ...] = ()
     io_operations: tuple[BlockIO, ...] = ()
+    networks: Mapping[str, InterfaceStats] = field(default_factory=dict)
+    """By interface name; filled in by the engine, not by runtimes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from moby_components.engine.moby.networking.leases import Lease
 from moby_components.engine.moby.records import Record
 from moby_py.errors import DataError, Unavailable
 from moby_py.model import Event, Volume
 
-VERSION = 1
+VERSION = 2
 KEPT_EVENTS = 4096
 _PRUNE_EVERY = 256
 _SCHEMA = """
@@ -33,6 +34,15 @@ CREATE TABLE events (
     action TEXT NOT NULL, actor TEXT NOT NULL, attributes TEXT NOT NULL);
 CREATE INDEX events_by_time ON events (time_nano);
 """
+_NETWORKS = """
+CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE leases (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, network TEXT NOT NULL, address TEXT NOT NULL,
+    version INTEGER NOT NULL, holder TEXT NOT NULL,
+    UNIQUE (network, address), UNIQUE (network, version, holder));
+"""
+_STEPS = {0: _SCHEMA + _NETWORKS, 1: _NETWORKS}
+"""What each schema version lacks."""
 
 
 class Database:
@@ -142,6 +152,39 @@ class Database:
     def forget_volume(self, name: str) -> None:
         self._link.execute("DELETE FROM volumes WHERE name = ?", (name,))
 
+    # -- networks --------------------------------------------------------------------------------
+
+    def networks(self) -> list[dict[str, Any]]:
+        """The records as they were saved, by name."""
+        rows = self._link.execute("SELECT record FROM networks ORDER BY name")
+        return [json.loads(record) for (record,) in rows]
+
+    def save_network(self, id: str, name: str, record: Mapping[str, Any]) -> None:
+        self._link.execute(
+            "INSERT INTO networks VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            (id, name, _text(record)),
+        )
+
+    def forget_network(self, id: str) -> None:
+        self._link.execute("DELETE FROM networks WHERE id = ?", (id,))
+        self._link.execute("DELETE FROM leases WHERE network = ?", (id,))
+
+    def leases(self) -> list[Lease]:
+        """All, in the order they were given out."""
+        rows = self._link.execute("SELECT network, address, holder, version FROM leases ORDER BY number")
+        return [Lease(*row) for row in rows]
+
+    def change_leases(self, added: Sequence[Lease], removed: Sequence[Lease]) -> None:
+        for lease in removed:
+            self._link.execute(
+                "DELETE FROM leases WHERE network = ? AND address = ?", (lease.network_id, lease.address)
+            )
+        for lease in added:
+            self._link.execute(
+                "INSERT INTO leases (network, address, version, holder) VALUES (?, ?, ?, ?)",
+                (lease.network_id, lease.address, lease.version, lease.holder),
+            )
+
     # -- events ----------------------------------------------------------------------------------
 
     def add_event(
@@ -172,8 +215,8 @@ class Database:
 
     def _migrate(self, path: Path) -> None:
         (found,) = self._link.execute("PRAGMA user_version").fetchone()
-        if found == 0:
-            self._link.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        if found in _STEPS:
+            self._link.executescript(f"BEGIN; {_STEPS[found]} PRAGMA user_version = {VERSION}; COMMIT;")
         elif found != VERSION:
             raise Unavailable(
                 f"{path} has schema version {found} - this moby-py knows up to {VERSION}",
