@@ -109,6 +109,15 @@ class Runtime(Component):
         """Run a further process. With `attach`, the streams returned miss no byte of it.
         Returns once it runs; `wait(container_id, exec_id)` gives its end."""
 
+    async def exec_pid(self, container_id: str, exec_id: str) -> int:
+        """Host pid of an exec's process; 0 where it has ended or is no process of the host."""
+        return 0
+
+    async def exec_kill(self, container_id: str, exec_id: str, signal: int) -> None:
+        """Send a signal to an exec's process and to what it started in its session (a health check
+        that takes too long). Nothing for one that has ended."""
+        raise self._lacks("signals to an exec")
+
     @abstractmethod
     async def attach(self, container_id: str, exec_id: str | None = None) -> Streams:
         """A live view from now on. Between `create` and `start` it misses nothing."""

@@ -226,6 +226,15 @@ class HostRuntime(Runtime):
         self._go(made)
         return streams
 
+    async def exec_pid(self, container_id: str, exec_id: str) -> int:
+        task = self._task(container_id, exec_id)
+        return task.process.pid if task.exit is None else 0
+
+    async def exec_kill(self, container_id: str, exec_id: str, signal: int) -> None:
+        task = self._task(container_id, exec_id)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(task.process.pid, signal)
+
     async def attach(self, container_id: str, exec_id: str | None = None) -> Streams:
         return self._task(container_id, exec_id).attach()
 

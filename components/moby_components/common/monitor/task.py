@@ -73,6 +73,14 @@ class Task:
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
 
+    def kill_session(self, signal: int) -> None:
+        """Signal the process, and first its process group where it leads one. Nothing after its end."""
+        if self.process and self.process.runs():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(self.process.pid) == self.process.pid:
+                    os.killpg(self.process.pid, signal)
+            self.process.kill(signal)
+
     async def attach(self) -> AttachStreams:
         """A new connection to the monitor. Raises `Conflict` when it has ended."""
         return await connect(self.dir.path, stdin=self.stdin)

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from moby_components.common import cgroups
 from moby_components.common.monitor import Task, TaskDir
+from moby_components.common.monitor.exits import ExecExits
 from moby_components.common.ociruntime.cli import Cli
-from moby_components.common.ociruntime.exits import ExecExits
 from moby_components.common.ocispec import HostFacts
 from moby_components.common.processes import run
 from moby_py.component import Context

@@ -32,6 +32,9 @@ from moby_py.model import (
     TaskState,
 )
 
+_SANDBOX_GRACE = 1.0
+"""Seconds that an exec in a sandbox gets between SIGTERM and SIGKILL."""
+
 
 class OciRuntime(OciBase):
     """One implementation for all: a runtime component derives from it and declares (see `OciBase`)."""
@@ -206,6 +209,24 @@ class OciRuntime(OciBase):
         if process.console_size:
             self._exec(container_id, exec_id).resize(*process.console_size)
         return streams
+
+    async def exec_pid(self, container_id: str, exec_id: str) -> int:
+        if self._exits.get(container_id, exec_id) is not None:
+            return 0
+        # Of a sandbox's exec this is the program that waits for it, not the process itself.
+        return 0 if self.sandboxed else self._exec(container_id, exec_id).pid
+
+    async def exec_kill(self, container_id: str, exec_id: str, signal: int) -> None:
+        if self._exits.get(container_id, exec_id) is not None:
+            return
+        task = self._exec(container_id, exec_id)
+        if self.sandboxed and signal == signals.SIGKILL and task.exit() is None:
+            # The program in front of the sandbox passes on what it can catch.
+            task.kill_session(signals.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SANDBOX_GRACE):
+                    await task.wait()
+        task.kill_session(signal)
 
     async def resize(self, container_id: str, height: int, width: int, exec_id: str | None = None) -> None:
         task = self._task(container_id) if exec_id is None else self._exec(container_id, exec_id)

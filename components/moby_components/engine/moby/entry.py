@@ -40,6 +40,8 @@ class Entry:
     """Waits for the back-off's end."""
     removal: asyncio.Task[None] | None = None
     """The end of a container with --rm."""
+    health: asyncio.Task[None] | None = None
+    """Probes it, where it has a health check."""
     execs: dict[str, Exec] = field(default_factory=dict)
     pending: list[PendingStreams] = field(default_factory=list)
     """Clients that attached before the start."""

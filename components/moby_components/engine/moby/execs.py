@@ -74,6 +74,7 @@ class Execs:
 
                 self._ended(entry, made, exit_code_of(error))
                 raise
+            made.instance = replace(made.instance, pid=await runtime.exec_pid(entry.id, id))
             made.task = self._core.spawn(self._wait(entry, made), f"wait for exec {id[:12]}")
         if streams is None or detach:
             return None

@@ -3,6 +3,7 @@ at the class, and stay quick."""
 
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.execs import Execs
+from moby_components.engine.moby.health.monitor import Health
 from moby_components.engine.moby.images import Images
 from moby_components.engine.moby.info import info
 from moby_components.engine.moby.lifecycle import release
@@ -24,6 +25,7 @@ __all__ = [
     "Core",
     "Creator",
     "Execs",
+    "Health",
     "Images",
     "Looking",
     "Recovery",

@@ -12,17 +12,18 @@ from typing import Any, ClassVar
 
 from moby_components.common import cgroups, users
 from moby_components.common.monitor import Task, TaskDir, scan
+from moby_components.common.monitor.exits import ExecExits
 from moby_components.common.monitor.scan import scan_execs
 from moby_components.common.ocispec import HostFacts, build_process, build_resources
 from moby_components.common.processes import run
 from moby_components.runtime.bubblewrap import cgroup, supervisor
+from moby_components.runtime.bubblewrap.mapped import check_mapped
 from moby_components.runtime.bubblewrap.members import in_pid_namespace
-from moby_components.runtime.bubblewrap.plan import plan_create, plan_io, plan_process, render
+from moby_components.runtime.bubblewrap.plan import plan_create, plan_exec, render
 from moby_py.component import Context
 from moby_py.errors import (
     AlreadyExists,
     Conflict,
-    InvalidArgument,
     NotFound,
     RuntimeFailed,
     Unavailable,
@@ -43,7 +44,6 @@ from moby_py.model import (
     TaskState,
 )
 from moby_py.needs import Binary, Need
-from moby_py.rootless import id_map
 
 _WITH_CGROUPS = frozenset({"pause", "update", "stats", "cgroups"})
 _CGROUP = "cgroup"
@@ -65,6 +65,7 @@ class Bubblewrap(Runtime):
         super().__init__(context)
         self._tasks: dict[str, Task] = {}
         self._execs: dict[tuple[str, str], Task] = {}
+        self._exits = ExecExits()
         self._making: set[str] = set()
         self._host: HostFacts | None = None
 
@@ -108,7 +109,7 @@ class Bubblewrap(Runtime):
             raise AlreadyExists(f"container {spec.id} exists in runtime {self.context.id!r}")
         host, log = self._facts, self.log.warning
         user = users.resolve(Path(rootfs.path), spec.process.user, spec.process.groups)
-        self._check_mapped(user)
+        check_mapped(user, rootless=self.context.platform.rootless)
         config = render(spec, rootfs, sandbox, user, host, self._parent, log)
         plan = plan_create(spec, config, io, host, bwrap=self._bwrap())
         self._making.add(spec.id)
@@ -140,7 +141,19 @@ class Bubblewrap(Runtime):
         return self._state(self._task(container_id))
 
     async def wait(self, container_id: str, exec_id: str | None = None) -> ExitStatus:
-        return await self._task(container_id, exec_id).wait()
+        if exec_id is None:
+            return await self._task(container_id).wait()
+        known = self._exits.get(container_id, exec_id)
+        if known is not None:
+            return known
+        task = self._task(container_id, exec_id)
+        status = await task.wait()
+        self._exits.keep(container_id, exec_id, status)
+        if self._execs.pop((container_id, exec_id), None) is not None:
+            # A health check's files must not pile up on disk.
+            await task.close()
+            await supervisor.clear(task.dir)
+        return status
 
     async def kill(self, container_id: str, signal: int, *, everyone: bool = False) -> None:
         task = self._task(container_id)
@@ -165,6 +178,7 @@ class Bubblewrap(Runtime):
             await supervisor.clear(directory.exec(exec_id))
             self._execs.pop((container_id, exec_id), None)
         task = self._tasks.pop(container_id, None)
+        self._exits.forget(container_id)
         await self._clear(directory, path)
         if task is not None:
             await task.close()
@@ -199,21 +213,11 @@ class Bubblewrap(Runtime):
             raise Conflict(f"container {container_id} is paused, unpause the container before exec")
         root = Path(f"/proc/{container.process.pid}/root")
         user = users.resolve(root, process.user, process.groups)
-        self._check_mapped(user)
+        check_mapped(user, rootless=self.context.platform.rootless)
         built = build_process(process, user, self._facts, self.log.warning)
-        privileged = bool(container.record.get("privileged"))
-        seccomp = None if privileged else container.record.get("seccomp")
-        plan: dict[str, Any] = {
-            "mode": "exec",
-            "name": container_id,
-            "target": [container.process.pid, container.process.started],
-            "sysctls": {},
-            "domainname": "",
-            "process": plan_process(built, seccomp),
-            "io": plan_io(io),
-            **self._cgroup_plan(self._groups(container)),
-            "oom_file": "",
-        }
+        target = (container.process.pid, container.process.started)
+        plan = plan_exec(container_id, target, container.record, built, io)
+        plan |= {**self._cgroup_plan(self._groups(container)), "oom_file": ""}
         container.dir.execs.mkdir(mode=0o700, exist_ok=True)
         directory = container.dir.exec(exec_id)
         if directory.path.exists():
@@ -236,6 +240,14 @@ class Bubblewrap(Runtime):
             await supervisor.clear(directory)
             raise
         return streams
+
+    async def exec_pid(self, container_id: str, exec_id: str) -> int:
+        ended = self._exits.get(container_id, exec_id) is not None
+        return 0 if ended else self._task(container_id, exec_id).pid
+
+    async def exec_kill(self, container_id: str, exec_id: str, signal: int) -> None:
+        if self._exits.get(container_id, exec_id) is None:
+            self._task(container_id, exec_id).kill_session(signal)
 
     async def attach(self, container_id: str, exec_id: str | None = None) -> Streams:
         return await self._task(container_id, exec_id).attach()
@@ -372,18 +384,6 @@ class Bubblewrap(Runtime):
             return TaskState(id=task.dir.name, status="created", pid=task.pid)
         paused = cgroups.frozen(self._groups(task))
         return TaskState(id=task.dir.name, status="paused" if paused else "running", pid=task.pid)
-
-    def _check_mapped(self, user: users.User) -> None:
-        """Without root only some ids exist."""
-        if not self.context.platform.rootless:
-            return
-        for kind, number in (("uid", user.uid), ("gid", user.gid)):
-            if not any(inside <= number < inside + count for inside, _, count in id_map(kind)):
-                raise InvalidArgument(
-                    f"cannot run as {kind} {number} - it is not mapped into this platform's user namespace",
-                    hint="install newuidmap (uidmap), give the user ranges in /etc/subuid and /etc/subgid, "
-                    "and start the platform again",
-                )
 
 
 _SIGKILL = int(signal.SIGKILL)

@@ -84,6 +84,25 @@ def plan_create(
     }
 
 
+def plan_exec(
+    container_id: str,
+    target: tuple[int, int],
+    record: Mapping[str, Any],
+    process: Mapping[str, Any],
+    io: ContainerIO,
+) -> dict[str, Any]:
+    """All but the cgroup. `target` is the container's first process: its pid and start time."""
+    return {
+        "mode": "exec",
+        "name": container_id,
+        "target": list(target),
+        "sysctls": {},
+        "domainname": "",
+        "process": plan_process(process, None if record.get("privileged") else record.get("seccomp")),
+        "io": plan_io(io),
+    }
+
+
 def plan_process(
     process: Mapping[str, Any], seccomp: Mapping[str, Any] | None, *, init: bool = False
 ) -> dict[str, Any]:

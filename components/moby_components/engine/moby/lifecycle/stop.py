@@ -8,6 +8,7 @@ import signal as signals
 
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
+from moby_components.engine.moby.health.monitor import Health
 from moby_components.engine.moby.lifecycle.start import Starter
 from moby_components.engine.moby.rendering.check import lacks
 from moby_components.engine.moby.signals import parse_signal
@@ -19,9 +20,10 @@ KILL_PATIENCE = 30.0
 
 
 class Stopper:
-    def __init__(self, core: Core, starter: Starter) -> None:
+    def __init__(self, core: Core, starter: Starter, health: Health) -> None:
         self._core = core
         self._starter = starter
+        self._health = health
 
     async def stop(
         self, ref: str, *, timeout: int | None = None, signal: str = "", by_user: bool = True
@@ -105,6 +107,7 @@ class Stopper:
                 raise lacks(entry.record.runtime, "pause", "pause")
             await runtime.pause(entry.id)
             entry.move("paused")
+            self._health.hold(entry)
             self._core.save(entry)
             self._core.happened(entry, "pause")
 
@@ -152,6 +155,7 @@ class Stopper:
         entry.move("resumed")
         self._core.save(entry)
         self._core.happened(entry, "unpause")
+        self._health.resume(entry)
 
     async def _kill_hard(self, entry: Entry, done: asyncio.Future[tuple[int, str]]) -> None:
         async with entry.lock:

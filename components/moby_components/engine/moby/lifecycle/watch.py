@@ -10,6 +10,7 @@ from functools import partial
 from moby_components.engine.moby.clock import nanoseconds, now_ns, rfc3339
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
+from moby_components.engine.moby.health.monitor import Health
 from moby_components.engine.moby.lifecycle.release import Releaser
 from moby_components.engine.moby.logs.rotate import Rotator
 from moby_components.engine.moby.restart import RestartPolicy
@@ -24,15 +25,25 @@ _EXEC_GRACE = 2.0
 class Watcher:
     """`again` and `remove` are set by those who start and remove: they need this one first."""
 
-    def __init__(self, core: Core, releaser: Releaser, rotator: Rotator) -> None:
+    def __init__(self, core: Core, releaser: Releaser, rotator: Rotator, health: Health) -> None:
         self._core = core
         self._releaser = releaser
         self._rotator = rotator
+        self._health = health
         self.again: Callable[[Entry], Awaitable[None]]
         self.remove: Callable[[Entry], Awaitable[None]]
 
     def watch(self, entry: Entry) -> None:
-        """A process runs: wait for its end, look after its log."""
+        """A process was started: wait for its end, look after its log and its health."""
+        self._attend(entry)
+        self._health.begin(entry)
+
+    def adopt(self, entry: Entry) -> None:
+        """The same for one that an earlier daemon started."""
+        self._attend(entry)
+        self._health.resume(entry)
+
+    def _attend(self, entry: Entry) -> None:
         core = self._core
         runtime = core.runtime_of(entry.record)
         self._rotator.watch(
@@ -56,6 +67,7 @@ class Watcher:
         async with entry.lock:
             if not record.live or entry.gone:
                 return
+            self._health.end(entry)
             # Saved first: the runtime forgets the exit code with the task.
             at = int(status.at * 1e9) or now_ns()
             record.ending = [status.code, at, status.oom_killed, status.error]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from moby_components.engine.moby.health.plan import health_check
 from moby_components.engine.moby.rendering import etc_files, logconfig, network
 from moby_components.engine.moby.rendering.devices import check_devices
 from moby_components.engine.moby.rendering.mounts import plan
@@ -37,6 +38,7 @@ def check(body: Mapping[str, Any], id: str, *, default_network: str) -> tuple[st
         etc_files.extra_hosts(host)
         etc_files.check_dns(host)
         check_devices(host)
+        health_check(body)
         plan(body, lambda _: ())
         for port in body.get("ExposedPorts") or {}:
             network.exposed(port)
@@ -72,6 +74,13 @@ def check_features(body: Mapping[str, Any], runtime: str, features: frozenset[st
     for feature, (wish, wanted) in needs.items():
         if wanted and feature not in features:
             raise lacks(runtime, wish, feature)
+
+
+def unwatched(body: Mapping[str, Any], runtime: str, features: frozenset[str]) -> tuple[str, ...]:
+    """A warning where there is a health check that this runtime has no way to run."""
+    if health_check(body) is None or "exec" in features:
+        return ()
+    return (f"The health check is discarded: runtime {runtime!r} cannot run a further process (exec).",)
 
 
 def lacks(runtime: str, wish: str, feature: str) -> Unsupported:

@@ -72,6 +72,8 @@ def _health(merged: dict[str, Any], image: Mapping[str, Any]) -> None:
     if not theirs:
         return
     ours = merged.get("Healthcheck") or {}
-    if not ours.get("Test") or ours.get("Test") == [""]:
-        ours = {**theirs, **{key: value for key, value in ours.items() if value and key != "Test"}}
-    merged["Healthcheck"] = ours
+    if not isinstance(theirs, Mapping):
+        merged["Healthcheck"] = ours or theirs  # the look at its shape names it
+        return
+    given = {key: value for key, value in ours.items() if value and value != [""]}
+    merged["Healthcheck"] = {**theirs, **given}
