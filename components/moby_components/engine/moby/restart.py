@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moby_py.errors import InvalidArgument
+from moby_py.errors import InvalidArgument, MobyError, NotFound, Unsupported
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 60.0
@@ -54,6 +54,12 @@ class RestartPolicy:
         if self.name == "always":
             return started_before
         return self.name == "unless-stopped" and started_before and (resume or not stopped_by_user)
+
+
+def worth_retrying(error: MobyError, exit_code: int) -> bool:
+    """Whether a failed start may go well later: a port that is taken, a network that is not up yet. What
+    the container itself asks for wrongly (no such program, bad options) fails for ever."""
+    return exit_code not in (126, 127) and not isinstance(error, InvalidArgument | NotFound | Unsupported)
 
 
 @dataclass(slots=True)

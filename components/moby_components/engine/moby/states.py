@@ -134,7 +134,7 @@ ANSWERS: dict[Status, dict[Request, Refusal | None]] = {
 }
 
 Happening = Literal[
-    "started", "ended", "ended-restart", "paused", "resumed", "cancelled", "removal", "failed"
+    "started", "ended", "ended-restart", "start-failed", "paused", "resumed", "cancelled", "removal", "failed"
 ]
 NEXT: dict[tuple[Status, Happening], Status] = {
     ("created", "started"): "running",
@@ -142,6 +142,7 @@ NEXT: dict[tuple[Status, Happening], Status] = {
     ("restarting", "started"): "running",
     ("created", "ended"): "exited",  # it never ran: its start failed
     ("exited", "ended"): "exited",
+    ("exited", "start-failed"): "restarting",  # of a policy; it is tried again
     ("running", "ended"): "exited",
     ("running", "ended-restart"): "restarting",
     ("paused", "ended"): "exited",

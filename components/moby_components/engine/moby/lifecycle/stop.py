@@ -32,7 +32,8 @@ class Stopper:
         async with self._core.locked(ref, "stop") as entry:
             record = entry.record
             number = parse_signal(signal or record.intent.get("StopSignal") or "SIGTERM")
-            record.stopped_by_user = record.stopped_by_user or by_user
+            if by_user:
+                record.stopped_by_user, record.resume = True, False
             if record.status == "restarting":
                 self.cancel_restart(entry)
                 return
@@ -98,7 +99,7 @@ class Stopper:
         """Someone starts it on purpose: the restart policy counts from nothing."""
         entry.record.restart_count = 0
         entry.record.stopped_by_user = False
-        entry.back_off.delay = 0.0
+        entry.record.back_off = entry.back_off.delay = 0.0
 
     async def pause(self, ref: str) -> None:
         async with self._core.locked(ref, "pause") as entry:

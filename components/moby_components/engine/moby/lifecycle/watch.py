@@ -13,7 +13,7 @@ from moby_components.engine.moby.entry import Entry
 from moby_components.engine.moby.health.monitor import Health
 from moby_components.engine.moby.lifecycle.release import Releaser
 from moby_components.engine.moby.logs.rotate import Rotator
-from moby_components.engine.moby.restart import RestartPolicy
+from moby_components.engine.moby.restart import RestartPolicy, worth_retrying
 from moby_py.errors import MobyError, NotFound
 from moby_py.model import ExitStatus
 
@@ -86,7 +86,7 @@ class Watcher:
             record.error = status.error
             record.finished_at = rfc3339(at)
             if again:
-                record.restart_count += 1
+                self._count(entry, ran_for / 1e9)
             core.save(entry)
             if status.oom_killed:
                 core.happened(entry, "oom")
@@ -94,7 +94,7 @@ class Watcher:
             core.happened(entry, "die", exitCode=str(status.code), execDuration=seconds)
             entry.tell()
             if again:
-                self.restart_later(entry, entry.back_off.next(ran_for / 1e9))
+                self.restart_later(entry, record.back_off)
             elif record.auto_remove and not entry.keep:
                 self.remove_later(entry)
 
@@ -110,9 +110,30 @@ class Watcher:
                 try:
                     await self.again(entry)
                 except MobyError as error:
-                    self._core.log.warning("cannot restart %s: %s", entry.record.name, error)
+                    self.not_yet(entry, error)
 
         entry.restart = self._core.spawn(restart(), f"restart of {entry.id[:12]}")
+
+    def not_yet(self, entry: Entry, error: MobyError) -> None:
+        """A start that the policy asked for failed (the lock is held): once more after the back-off,
+        where that can help. At boot much of what a container needs may come up after it."""
+        core, record = self._core, entry.record
+        core.log.warning("cannot restart %s: %s", record.name, error)
+        wanted = RestartPolicy.of(record.host).after_exit(
+            record.exit_code or 255, record.restart_count, stopped_by_user=record.stopped_by_user
+        )
+        if record.status != "exited" or entry.gone or core.closing or not wanted:
+            return
+        if worth_retrying(error, record.exit_code):
+            entry.move("start-failed")
+            self._count(entry, 0.0)
+            core.save(entry)
+            self.restart_later(entry, record.back_off)
+
+    def _count(self, entry: Entry, ran_for: float) -> None:
+        """One restart more; its delay is recorded, so that a killed daemon begins no crash loop anew."""
+        entry.record.restart_count += 1
+        entry.record.back_off = entry.back_off.next(ran_for)
 
     def remove_later(self, entry: Entry) -> None:
         """--rm, once the lock is free."""
