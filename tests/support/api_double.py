@@ -27,6 +27,7 @@ from moby_py.model import (
     Stats,
     Volume,
 )
+from support.api_networks import NONE, DoubleNetworks
 from support.api_process import Process, hexid, stamp
 from support.api_stores import DoubleStore
 
@@ -40,7 +41,7 @@ class Box:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
 
-class DoubleEngine(Engine):
+class DoubleEngine(DoubleNetworks, Engine):
     name = "double"
 
     def __init__(self, store: DoubleStore) -> None:
@@ -48,6 +49,8 @@ class DoubleEngine(Engine):
         self.boxes: dict[str, Box] = {}
         self.execs: dict[str, tuple[str, dict[str, Any], Process]] = {}
         self.past: list[Event] = []
+        self.records = {NONE.id: NONE}
+        self.joined = {}
         self.listeners: set[asyncio.Queue[Event]] = set()
         self.calls: list[tuple[Any, ...]] = []
         self.made: dict[str, Volume] = {}

@@ -17,7 +17,7 @@ from typing import Any
 
 from moby_py.component import Context, Dirs, PlatformInfo
 from support.api_double import DoubleEngine
-from support.api_stores import DoubleNetwork, DoubleSecrets, DoubleStore
+from support.api_stores import DoubleSecrets, DoubleStore
 
 
 class Wired:
@@ -48,7 +48,6 @@ class Host:
     socket: str
     engine: DoubleEngine
     store: DoubleStore
-    network: DoubleNetwork
     secrets: DoubleSecrets
     loop: asyncio.AbstractEventLoop
     home: Path
@@ -108,8 +107,8 @@ def serving(tmp: Path, *, secrets: bool = True) -> Iterator[Host]:
 
     async def main() -> None:
         engine = DoubleEngine(store)
-        network, vault = DoubleNetwork(), DoubleSecrets()
-        parts = [engine, store, network, *([vault] if secrets else [])]
+        vault = DoubleSecrets()
+        parts = [engine, store, *([vault] if secrets else [])]
         api = Docker(
             Context(
                 platform=PlatformInfo(name="testing", directory=tmp, state=tmp / "s", run=run),
@@ -123,7 +122,7 @@ def serving(tmp: Path, *, secrets: bool = True) -> Iterator[Host]:
         await api.open()
         stop = asyncio.Event()
         box.update(
-            host=Host(str(api.socket_path), engine, store, network, vault, asyncio.get_running_loop(), tmp),
+            host=Host(str(api.socket_path), engine, store, vault, asyncio.get_running_loop(), tmp),
             stop=stop,
         )
         ready.set()

@@ -1,12 +1,12 @@
-"""A store, a network and a vault that are dictionaries."""
+"""A store and a vault that are dictionaries."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from moby_py.errors import AlreadyExists, Conflict, NotFound
-from moby_py.kinds import ImageStore, Network, Secrets
-from moby_py.model import ImageRecord, NetworkRecord, Progress, SecretRecord, StoreUsage
+from moby_py.kinds import ImageStore, Secrets
+from moby_py.model import ImageRecord, Progress, SecretRecord, StoreUsage
 from support.api_process import hexid, stamp
 
 
@@ -102,42 +102,6 @@ class DoubleStore(ImageStore):
         return StoreUsage(layers=4_270_000, images={}, containers={})
 
     async def collect(self, *, containers):
-        raise NotImplementedError
-
-
-class DoubleNetwork(Network):
-    name = "double"
-
-    def __init__(self) -> None:
-        self.records = [NetworkRecord(id="n" * 64, name="none", driver="null", sandbox="empty", builtin=True)]
-
-    async def list(self):
-        return list(self.records)
-
-    async def inspect(self, network):
-        for record in self.records:
-            if network == record.name or record.id.startswith(network):
-                return record
-        raise NotFound(f"network {network} not found")
-
-    async def create(self, name, **kwargs):
-        record = NetworkRecord(id=hexid(), name=name, driver=kwargs["driver"] or "x", sandbox="private")
-        self.records.append(record)
-        return record
-
-    async def remove(self, network):
-        record = await self.inspect(network)
-        if record.builtin:
-            raise Conflict(f"{record.name} is a pre-defined network and cannot be removed")
-        self.records.remove(record)
-
-    async def attach(self, request):
-        raise NotImplementedError
-
-    async def detach(self, container_id, network_id):
-        raise NotImplementedError
-
-    async def recover(self, live):
         raise NotImplementedError
 
 

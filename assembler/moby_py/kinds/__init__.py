@@ -8,7 +8,9 @@ from moby_py.kinds.runtime import Runtime
 from moby_py.kinds.secrets import Secrets
 from moby_py.kinds.volume import VolumeDriver
 
-KINDS: dict[str, type] = {k.kind: k for k in (Runtime, ImageStore, Network, VolumeDriver, Secrets, Engine, Api)}
+KINDS: dict[str, type] = {
+    k.kind: k for k in (Runtime, ImageStore, Network, VolumeDriver, Secrets, Engine, Api)
+}
 """The kinds of the house, in the order of start. A plugin may bring a component of a further kind:
 its class then carries the `kind` word and the plugin itself consumes it."""
 

@@ -38,6 +38,14 @@ class Network(Component):
     live: ClassVar[bool] = True
     """Whether a running container may be connected and disconnected."""
 
+    own_names: ClassVar[bool] = False
+    """Brings name resolution of its own: the platform needs no resolver for its networks."""
+
+    def takes(self, driver: str) -> bool:
+        """Whether it makes networks for this driver word; override where the words are found at run
+        time (plugins)."""
+        return driver in self.drivers
+
     @property
     def world(self) -> str:
         """The network namespace file in which its bridges and gateways live; "": the host's own."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from moby_py.component import Context, PlatformInfo, Wiring
 from moby_py.errors import Unavailable
-from moby_py.kinds import Engine, ImageStore, Network, Secrets
+from moby_py.kinds import Engine, ImageStore, Secrets
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
     engine: Engine
     store: ImageStore
-    network: Network
     platform: PlatformInfo
     log: logging.Logger
     wiring: Wiring
@@ -25,7 +24,6 @@ class Backend:
         return cls(
             engine=wiring[Engine],
             store=wiring[ImageStore],
-            network=wiring[Network],
             platform=context.platform,
             log=context.log,
             wiring=wiring,

@@ -8,7 +8,7 @@ to text bodies).
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -70,14 +70,17 @@ class JsonStream:
 
 
 async def stream_bytes(
-    request: web.BaseRequest, data: AsyncIterator[bytes], content_type: str = "application/x-tar"
+    request: web.BaseRequest,
+    data: AsyncIterator[bytes],
+    content_type: str = "application/x-tar",
+    headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Send `data` in chunks, no faster than the client reads. The first piece is awaited before the
     status line, so that errors of the producer's start are told. Afterwards the connection is cut
     short: a truncated archive must not look whole."""
     iterator = aiter(data)
     first = await anext(iterator, b"")
-    response = web.StreamResponse()
+    response = web.StreamResponse(headers=headers)
     response.content_type = content_type
     await response.prepare(request)
     try:

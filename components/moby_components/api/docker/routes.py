@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moby_components.api.docker.handlers import (
+    archives,
     containers,
     execs,
     images,
@@ -44,6 +45,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/containers/{name}/wait", streams.wait, stream=True),
     Route("GET", "/containers/{name}/logs", streams.logs, stream=True),
     Route("GET", "/containers/{name}/stats", streams.stats, stream=True),
+    Route("HEAD", "/containers/{name}/archive", archives.stat),
+    Route("GET", "/containers/{name}/archive", archives.get, stream=True),
+    Route("PUT", "/containers/{name}/archive", archives.put, stream=True),
+    Route("GET", "/containers/{name}/export", archives.export, stream=True),
     Route("DELETE", "/containers/{name}", containers.remove),
     Route("POST", "/commit", images.commit),
     # -- execs
@@ -71,7 +76,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/networks/{name}", networks.inspect),
     Route("DELETE", "/networks/{name}", networks.remove),
     Route("POST", "/networks/{name}/connect", networks.connect),
-    Route("POST", "/networks/{name}/disconnect", networks.connect),
+    Route("POST", "/networks/{name}/disconnect", networks.disconnect),
     # -- volumes
     Route("GET", "/volumes", volumes.list_),
     Route("POST", "/volumes/create", volumes.create),
@@ -92,9 +97,6 @@ ROUTES: tuple[Route, ...] = (
         for method in ("GET", "POST", "DELETE")
     ),
     # -- what comes with the full API
-    Route("GET", "/containers/{name}/archive", system.later),
-    Route("PUT", "/containers/{name}/archive", system.later),
-    Route("GET", "/containers/{name}/export", system.later),
     Route("GET", "/containers/{name}/attach/ws", system.later),
     Route("POST", "/containers/{name}/checkpoints", system.later),
     Route("GET", "/containers/{name}/checkpoints", system.later),

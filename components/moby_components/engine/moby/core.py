@@ -7,25 +7,30 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moby_components.engine.moby.db import Database
 from moby_components.engine.moby.dirs import Layout
 from moby_components.engine.moby.entry import Entry, Exec
 from moby_components.engine.moby.events import EventBus
+from moby_components.engine.moby.networking.naming import Naming
+from moby_components.engine.moby.networking.networks import Networks
 from moby_components.engine.moby.records import Record
 from moby_components.engine.moby.rendering.logconfig import LogPlan, log_plan
 from moby_components.engine.moby.states import Request
 from moby_components.engine.moby.unsaved import Unsaved
 from moby_py.component import Context
 from moby_py.errors import InvalidArgument, MobyError, NotFound
-from moby_py.kinds import ImageStore, Network, Runtime, Secrets
+from moby_py.kinds import ImageStore, Runtime, Secrets
+
+if TYPE_CHECKING:
+    from moby_components.common.dns import Resolver
 
 
 class Core:
     """Opened by the engine; the parts read and change it. One event loop, no threads."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, resolver: Resolver | None = None) -> None:
         self.context = context
         self.log: logging.Logger = context.log
         self.layout = Layout.of(context.dirs)
@@ -36,6 +41,8 @@ class Core:
         self.entries: dict[str, Entry] = {}
         self.names: dict[str, str] = {}
         self.execs: dict[str, tuple[Entry, Exec]] = {}
+        self.networks = Networks(context, self.db, self._idle)
+        self.naming = Naming(self.networks, resolver)
         self.closing = False
         """The platform goes down: nothing is restarted any more."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -46,10 +53,6 @@ class Core:
     @property
     def store(self) -> ImageStore:
         return self.context.wiring[ImageStore]
-
-    @property
-    def network(self) -> Network:
-        return self.context.wiring[Network]
 
     @property
     def runtimes(self) -> dict[str, Runtime]:
@@ -130,6 +133,11 @@ class Core:
         self.entries[record.id] = entry
         self.names[record.name] = record.id
         return entry
+
+    def _idle(self, id: str) -> bool:
+        """Whether a container does not run: the addresses it had may be given to another."""
+        entry = self.entries.get(id)
+        return entry is None or not (entry.record.active or entry.record.starting)
 
     def drop(self, entry: Entry) -> None:
         """Forget it in memory; `forget` also drops the row."""

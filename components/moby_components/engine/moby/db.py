@@ -120,14 +120,14 @@ class Database:
 
     # -- volumes ---------------------------------------------------------------------------------
 
-    def volumes(self, mountpoint: Path) -> list[Volume]:
-        """All, by name; `mountpoint` is the folder below which each has NAME/_data."""
+    def volumes(self) -> list[Volume]:
+        """All, by name; where each lies only its driver knows."""
         rows = self._link.execute("SELECT * FROM volumes ORDER BY name")
         return [
             Volume(
                 name=name,
                 driver=driver,
-                mountpoint=str(mountpoint / name / "_data"),
+                mountpoint="",
                 created=created,
                 labels=json.loads(labels),
                 options=json.loads(options),

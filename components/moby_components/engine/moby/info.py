@@ -60,7 +60,7 @@ async def info(core: Core) -> Mapping[str, Any]:
         "LoggingDriver": core.context.options.get("log_driver") or "json-file",
         "Plugins": {
             "Volume": ["local"],
-            "Network": sorted({*core.network.drivers, core.network.name}),
+            "Network": sorted({word for c in core.networks.components.values() for word in (*c.drivers, c.name)}),
             "Authorization": None,
             "Log": list(DRIVERS),
         },

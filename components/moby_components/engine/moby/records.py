@@ -44,6 +44,8 @@ class Record:
     started_at: str = NEVER
     finished_at: str = NEVER
     restart_count: int = 0
+    back_off: float = 0.0
+    """Seconds that the last restart waited for; the next one waits twice as long."""
     ending: list[Any] = field(default_factory=list)
     """[code, nanoseconds, oom killed, error] while the end of a run is being cleaned up."""
     stopped_by_user: bool = False
@@ -52,8 +54,11 @@ class Record:
     """It ran when the platform went down: `unless-stopped` starts it again."""
     started_before: bool = False
     network: dict[str, Any] = field(default_factory=dict)
-    attachments: list[dict[str, str]] = field(default_factory=list)
-    """{"network_id", "sandbox"} of networks joined by the present run."""
+    endpoints: list[dict[str, Any]] | None = None
+    """Networks it is to be on: the create body's, as connect and disconnect have changed them."""
+    attachments: list[dict[str, Any]] = field(default_factory=list)
+    """{"network_id", "name", "request", "attachment"} of networks joined by the present run; the
+    attachment is None while an attach is under way."""
     health: dict[str, Any] | None = None
 
     @property

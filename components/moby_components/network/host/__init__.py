@@ -13,8 +13,7 @@ class HostNetwork(PredefinedOnly):
 
     name: ClassVar[str] = "host"
     summary: ClassVar[str] = "the host's network, shared"
-    default: ClassVar[str] = "host"
-    predefined: ClassVar[tuple[str, ...]] = ("host", "none")
+    names_of: ClassVar[tuple[str, ...]] = ("host", "none")
 
 
 @hookimpl

@@ -13,8 +13,7 @@ class NoNetwork(PredefinedOnly):
 
     name: ClassVar[str] = "none"
     summary: ClassVar[str] = "no network: a loopback per container"
-    default: ClassVar[str] = "none"
-    predefined: ClassVar[tuple[str, ...]] = ("none",)
+    names_of: ClassVar[tuple[str, ...]] = ("none",)
 
 
 @hookimpl

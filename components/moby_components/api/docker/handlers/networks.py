@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from moby_components.api.docker import respond
 from moby_components.api.docker.pruning import Pruning
 from moby_components.api.docker.shapes import objects
-from moby_py.errors import Conflict, InvalidArgument, NotFound, Unsupported
+from moby_py.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ async def list_(call: Call) -> web.Response:
             for container in await call.backend.engine.list(all=True)
             for name in container.network.get("Networks") or {}
         }
-    records = [r for r in await call.backend.network.list() if _matches(r, filters, used)]
+    records = [r for r in await call.backend.engine.networks() if _matches(r, filters, used)]
     return respond.as_json([objects.network(record) for record in records])
 
 
@@ -56,7 +56,7 @@ def _matches(record: NetworkRecord, filters: Mapping[str, Sequence[str]], used: 
 
 
 async def inspect(call: Call) -> web.Response:
-    record = await call.backend.network.inspect(call.args["name"])
+    record = await call.backend.engine.network_inspect(call.args["name"])
     containers = await call.backend.engine.list(all=False)
     return respond.as_json(objects.network(record, containers))
 
@@ -66,30 +66,45 @@ async def create(call: Call) -> web.Response:
     name = body.get("Name") or ""
     if not isinstance(name, str) or not name:
         raise InvalidArgument("network name cannot be empty")
-    record = await call.backend.network.create(
+    record = await call.backend.engine.network_create(
         name,
         driver=body.get("Driver") or "",
         internal=bool(body.get("Internal")),
+        attachable=bool(body.get("Attachable")),
         ipv6=bool(body.get("EnableIPv6")),
         ipam=body.get("IPAM") or {},
         options=body.get("Options") or {},
         labels=body.get("Labels") or {},
     )
-    call.backend.engine.emit("network", "create", record.id, {"name": record.name, "type": record.driver})
     return respond.as_json({"Id": record.id, "Warning": ""}, 201)
 
 
 async def remove(call: Call) -> web.Response:
-    record = await call.backend.network.inspect(call.args["name"])
-    await call.backend.network.remove(record.id)
-    call.backend.engine.emit("network", "destroy", record.id, {"name": record.name, "type": record.driver})
+    await call.backend.engine.network_remove(call.args["name"])
     return respond.empty()
 
 
 async def connect(call: Call) -> web.Response:
-    """Joining and leaving while a container lives: needs an engine method of its own."""
-    await call.backend.network.inspect(call.args["name"])
-    raise Unsupported("this engine joins containers to networks at their start only")
+    body = await call.body()
+    settings = body.get("EndpointConfig") or {}
+    if not isinstance(settings, dict):
+        raise InvalidArgument("invalid endpoint settings - EndpointConfig is not an object")
+    await call.backend.engine.network_connect(call.args["name"], _container(body), settings)
+    return respond.empty(200)
+
+
+async def disconnect(call: Call) -> web.Response:
+    body = await call.body()
+    force = bool(body.get("Force"))
+    await call.backend.engine.network_disconnect(call.args["name"], _container(body), force=force)
+    return respond.empty(200)
+
+
+def _container(body: Mapping[str, Any]) -> str:
+    ref = body.get("Container")
+    if not isinstance(ref, str) or not ref:
+        raise InvalidArgument("no container given - Container is empty")
+    return ref
 
 
 async def prune(call: Call) -> web.Response:
@@ -100,12 +115,12 @@ async def prune(call: Call) -> web.Response:
         for name in container.network.get("Networks") or {}
     }
     gone = []
-    for record in await call.backend.network.list():
+    for record in await call.backend.engine.networks():
         if record.builtin or record.name in used or not rules.takes(record.created, record.labels):
             continue
         try:
-            await call.backend.network.remove(record.id)
-        except (Conflict, NotFound):
+            await call.backend.engine.network_remove(record.id)
+        except (Conflict, NotFound, PermissionDenied):
             continue
         gone.append(record.name)
     return respond.as_json({"NetworksDeleted": gone or None})

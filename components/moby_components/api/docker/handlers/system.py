@@ -75,7 +75,7 @@ async def info(call: Call) -> web.Response:
         backend.platform,
         driver=backend.store.name,
         images=len(await backend.store.list()),
-        networks=sorted({record.driver for record in await backend.network.list()}),
+        networks=sorted({record.driver for record in await backend.engine.networks()}),
     )
     shape.update(await backend.engine.info())
     return respond.as_json(shape)

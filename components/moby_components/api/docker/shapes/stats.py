@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from moby_components.api.docker.times import ZERO
-from moby_py.model import BlockIO, Stats
+from moby_py.model import BlockIO, InterfaceStats, Stats
 
 _JIFFY = 10**9 // os.sysconf("SC_CLK_TCK")
 
@@ -92,7 +93,13 @@ def sample(
         "memory_stats": memory,
         "name": "/" + name,
         "id": id,
+        **_networks(stats.networks),
     }
+
+
+def _networks(found: Mapping[str, InterfaceStats]) -> dict[str, Any]:
+    """Docker's NetworkStats by interface; left out, as Docker does, where there is none."""
+    return {"networks": {name: asdict(seen) for name, seen in found.items()}} if found else {}
 
 
 def _io(entries: Sequence[BlockIO]) -> list[dict[str, Any]] | None:

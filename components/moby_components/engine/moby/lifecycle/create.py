@@ -9,13 +9,14 @@ from typing import Any
 from moby_components.engine.moby.clock import now_ns, rfc3339
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.images import Images
-from moby_components.engine.moby.lifecycle.networks import idle_settings
 from moby_components.engine.moby.names import check_name, new_id, random_name
+from moby_components.engine.moby.networking import shown, wishes
 from moby_components.engine.moby.records import Record
-from moby_components.engine.moby.rendering.check import check, check_features
+from moby_components.engine.moby.rendering.check import check, check_features, unwatched
 from moby_components.engine.moby.rendering.discarded import discarded
 from moby_components.engine.moby.rendering.merge import merge
 from moby_components.engine.moby.rendering.mounts import MountPlan, plan
+from moby_components.engine.moby.rendering.network import networking
 from moby_components.engine.moby.rendering.process import command
 from moby_components.engine.moby.rendering.resources import resources
 from moby_components.engine.moby.rendering.shape import check_shape
@@ -55,7 +56,7 @@ class Creator:
         merged = merge(body, image.config)
         check_shape(merged)  # again: an image of another store may hold anything
         id = new_id()
-        warnings = check(merged, id, default_network=core.network.default)
+        warnings = check(merged, id, default_network=core.networks.default)
         if merged["HostConfig"].get("NetworkMode") != "host" and not _shares_network(merged):
             merged["Hostname"] = merged.get("Hostname") or ("" if _host_uts(merged) else id[:12])
         args = command(merged)
@@ -73,20 +74,38 @@ class Creator:
         )
         record.runtime, runtime = core.runtime_wanted(record)
         check_features(merged, record.runtime, runtime.features)
+        warnings += unwatched(merged, record.runtime, runtime.features)
         here = await core.features_here(record.runtime, runtime)
         warnings += discarded(resources(merged["HostConfig"]), here)
         made = self._resolve_mounts(record)
-        record.network = idle_settings(merged, id, core.network.default)
-        # From here to the last line nothing waits: the name stays free between the look and the taking.
+        wanted = networking(merged, id=id, default=core.networks.default)
+        if not wanted.join:
+            wishes.store(record, wanted.endpoints)
+        record.network = shown.idle(wanted)
+        await self._volumes.make(made)
+        try:
+            self._record(record, name, made)
+        except BaseException:
+            await self._volumes.unmake(made)
+            raise
+        return Created(id=id, warnings=warnings)
+
+    def _record(self, record: Record, name: str, made: list[Volume]) -> None:
+        """Nothing waits in here: the name stays free between the look and the taking."""
+        core = self._core
         record.name = name or random_name(core.names)
         self._check_free(record.name)
+        made = [volume for volume in made if not self._volumes.known(volume.name)]
+        fresh = {volume.name for volume in made}
+        for point in record.mounts:
+            if point["Type"] == "volume" and point["Name"] not in fresh:
+                self._volumes.get(point["Name"])  # it may have been removed meanwhile
         with core.db.transaction(durable=True):
             self._volumes.record(made)
             core.db.add(record)
         self._volumes.publish(made)
-        (core.layout.containers / id).mkdir(mode=0o700)
+        (core.layout.containers / record.id).mkdir(mode=0o700)
         core.happened(core.add(record), "create")
-        return Created(id=id, warnings=warnings)
 
     def _check_free(self, name: str) -> None:
         taken = self._core.names.get(name)

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 from collections.abc import Awaitable
 
-from moby_components.engine.moby.clock import now_ns, rfc3339
+from moby_components.engine.moby.clock import nanoseconds, now_ns, rfc3339
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
 from moby_components.engine.moby.lifecycle import left_behind, release
@@ -15,6 +15,7 @@ from moby_components.engine.moby.lifecycle.release import Releaser
 from moby_components.engine.moby.lifecycle.remove import Remover
 from moby_components.engine.moby.lifecycle.stop import Stopper
 from moby_components.engine.moby.lifecycle.watch import LOST, Watcher
+from moby_components.engine.moby.networking import endpoints
 from moby_components.engine.moby.restart import RestartPolicy
 from moby_py.errors import MobyError
 from moby_py.kinds import Runtime
@@ -42,7 +43,7 @@ class Recovery:
         in a state that can be served; starts that policies ask for go on in the background."""
         core = self._core
         for record in core.db.containers():
-            core.add(record)
+            core.add(record).back_off.delay = record.back_off
         left_behind.refuse_running(core, core.entries.values())
         for record in (entry.record for entry in core.entries.values()):
             (core.layout.containers / record.id).mkdir(mode=0o700, exist_ok=True)
@@ -56,7 +57,7 @@ class Recovery:
             await asyncio.to_thread(release.sweep, core, id)
         self._sweep_logs()
         live = [id for id, (_, _, task) in tasks.items() if task.status != "stopped"]
-        await core.network.recover(live)
+        await endpoints.recover(core, [core.entries[id] for id in live if id in core.entries])
         self._left = release.leftovers(core)
         for entry in list(core.entries.values()):
             await self._one(entry, tasks.get(entry.id))
@@ -129,7 +130,7 @@ class Recovery:
             entry.move("resumed")
         core.save(entry)
         core.log.info("adopted running container %s", record.name)
-        self._watcher.watch(entry)
+        self._watcher.adopt(entry)
 
     def _boot(self, entry: Entry) -> None:
         """Policies: a restart that was under way goes on; `always` and its like start what is down."""
@@ -137,7 +138,8 @@ class Recovery:
         if entry.gone or record.live or entry.restart is not None:
             return
         if record.status == "restarting":
-            self._watcher.restart_later(entry, 0.0)
+            waited = (now_ns() - nanoseconds(record.finished_at)) / 1e9
+            self._watcher.restart_later(entry, max(0.0, record.back_off - waited))
             return
         if record.auto_remove and record.started_before:
             self._watcher.remove_later(entry)
@@ -151,7 +153,11 @@ class Recovery:
             self._core.spawn(self._start(entry), f"start of {record.name}")
 
     async def _start(self, entry: Entry) -> None:
-        await self._try(self._stopper.start(entry.id), entry, "start it again")
+        try:
+            await self._stopper.start(entry.id)
+        except MobyError as error:
+            async with entry.lock:
+                self._watcher.not_yet(entry, error)
 
     async def _try(self, work: Awaitable[None], entry: Entry, what: str) -> None:
         try:

@@ -12,8 +12,8 @@ from moby_components.common import mounts
 from moby_components.engine.moby import secrets_mount
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
-from moby_components.engine.moby.lifecycle import networks
 from moby_components.engine.moby.logs.rotate import Rotator
+from moby_components.engine.moby.networking import endpoints
 from moby_components.engine.moby.volumes import Volumes
 from moby_py.errors import MobyError
 
@@ -48,15 +48,16 @@ class Releaser:
             await runtime.delete(entry.id)
 
     async def _network(self, entry: Entry) -> None:
-        await networks.leave(self._core, entry)
+        await endpoints.leave(self._core, entry)
 
     async def _mounts(self, entry: Entry) -> None:
+        await entry.views.settle()
         await asyncio.to_thread(sweep, self._core, entry.id)
 
     async def _use_of_volumes(self, entry: Entry) -> None:
         for plan in entry.record.plans:
             if plan["type"] == "volume":
-                await self._volumes.close(plan["source"], entry.id)
+                await self._volumes.use.close(plan["source"], entry.id)
 
 
 def sweep(core: Core, id: str) -> None:

@@ -56,6 +56,7 @@ class Remover:
             entry.record.error = str(error)
             core.save(entry)
             raise
+        core.networks.give_back(entry.id)
         core.forget(entry)
         for pending in list(entry.pending):
             pending.fail()
@@ -81,3 +82,4 @@ class Remover:
             del self._core.names[old]
             self._core.names[new] = entry.id
             self._core.happened(entry, "rename", oldName=f"/{old}")
+            await self._core.naming.update(entry)

@@ -18,12 +18,13 @@ from moby_components.engine.moby.clock import now_ns, rfc3339
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
 from moby_components.engine.moby.lifecycle import surroundings
-from moby_components.engine.moby.lifecycle.networks import join
 from moby_components.engine.moby.lifecycle.release import Releaser
 from moby_components.engine.moby.lifecycle.watch import Watcher
+from moby_components.engine.moby.networking.endpoints import join
 from moby_components.engine.moby.rendering.check import check_features
 from moby_components.engine.moby.rendering.spec import Surroundings, render
 from moby_components.engine.moby.volumes import Volumes
+from moby_components.engine.moby.volumes.sources import user_mounts
 from moby_py.errors import InvalidArgument, MobyError, RuntimeFailed
 from moby_py.kinds import Runtime
 from moby_py.model import ContainerIO, ContainerSpec, Mount, RootFS, Sandbox
@@ -77,7 +78,7 @@ class Starter:
         core, record = self._core, entry.record
         values = await secrets_mount.reveal(core.secrets, surroundings.secret_names(entry))
         rootfs, root = await self._mount_root(entry, runtime)
-        mounts = await surroundings.user_mounts(self._volumes, entry, root)
+        mounts = await user_mounts(self._volumes, entry, root)
         joined = await join(core, entry)
         spec = render(
             record,
@@ -106,6 +107,7 @@ class Starter:
 
     async def _mount_root(self, entry: Entry, runtime: Runtime) -> tuple[RootFS, Path | None]:
         """The root as this runtime takes it; its path where the engine can look into it."""
+        await entry.views.settle()  # a copy has it mounted: twice at once must not be
         rootfs = await self._core.store.prepare(entry.record.image_id, entry.id)
         if runtime.rootfs_form != "path":
             return rootfs, None

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from moby_components.common import mounts as mounting
-from moby_components.common.inroot import open_in_root
-from moby_components.common.rooted import host_path
-from moby_components.engine.moby.copyup import populate
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
-from moby_components.engine.moby.lifecycle.networks import Joined
+from moby_components.engine.moby.networking.endpoints import Joined
+from moby_components.engine.moby.networking.etc import of_host
 from moby_components.engine.moby.rendering import etc_files
 from moby_components.engine.moby.rendering.mounts import MountPlan
 from moby_components.engine.moby.rendering.namespaces import namespaces
 from moby_components.engine.moby.rendering.spec import own_hostname
-from moby_components.engine.moby.volumes import Volumes
 from moby_py.errors import Conflict, InvalidArgument
 from moby_py.model import Mount
 
@@ -33,22 +28,6 @@ def plans(entry: Entry) -> list[MountPlan]:
 def secret_names(entry: Entry) -> dict[str, str]:
     """target -> name of each secret that the container mounts."""
     return {entry.target: entry.source for entry in plans(entry) if entry.type == "secret"}
-
-
-async def user_mounts(volumes: Volumes, entry: Entry, root: Path | None) -> list[Mount]:
-    """Binds, volumes (populated from the image when new) and tmpfs; not the secrets."""
-    found = []
-    for plan in plans(entry):
-        if plan.type == "bind":
-            found.append(_bind(plan, _bind_source(plan)))
-        elif plan.type == "volume":
-            folder = await volumes.open(plan.source, entry.id)
-            if plan.copy and root is not None and not any(folder.iterdir()):
-                await asyncio.to_thread(populate, root, plan.target, folder)
-            found.append(_bind(plan, _below(folder, plan.subpath) if plan.subpath else str(folder)))
-        elif plan.type == "tmpfs":
-            found.append(Mount(type="tmpfs", source="tmpfs", target=plan.target, options=plan.options))
-    return found
 
 
 def secret_mounts(files: Mapping[str, Path]) -> list[Mount]:
@@ -104,6 +83,8 @@ def etc_mounts(core: Core, entry: Entry, joined: Joined) -> list[Mount]:
             path = folder / name
             path.write_text(text, encoding="utf-8")
             path.chmod(0o644)
+            if name == "resolv.conf":  # what we wrote: tells later whether somebody changed it
+                (folder / f".{name}").write_text(text, encoding="utf-8")
     taken = {plan.target for plan in plans(entry)}
     return [
         Mount(type="bind", source=str(folder / name), target=f"/etc/{name}", options=_OWN)
@@ -121,7 +102,7 @@ def _etc_texts(entry: Entry, joined: Joined) -> dict[str, str]:
     gateways = [at.gateway4 for at in joined.attachments if at.gateway4]
     domain = record.intent.get("Domainname") or ""
     if on_host:
-        hosts = etc_files.hosts_file(extra, base=_of_host("/etc/hosts"))
+        hosts = etc_files.hosts_file(extra, base=of_host("/etc/hosts"))
     else:
         hosts = etc_files.hosts_file(
             extra,
@@ -134,52 +115,6 @@ def _etc_texts(entry: Entry, joined: Joined) -> dict[str, str]:
         "hosts": hosts,
         "hostname": f"{name}\n",
         "resolv.conf": etc_files.resolv_conf(
-            host,
-            servers=[server for at in joined.attachments for server in at.dns],
-            of_host=_of_host("/etc/resolv.conf"),
-            own_loopback=not on_host,
+            host, servers=joined.servers, of_host=of_host("/etc/resolv.conf"), own_loopback=not on_host
         ),
     }
-
-
-def _of_host(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _bind(plan: MountPlan, source: str) -> Mount:
-    options = ("rbind" if plan.recursive else "bind", plan.propagation or "rprivate")
-    return Mount(
-        type="bind", source=source, target=plan.target, options=(*options, "ro") if plan.readonly else options
-    )
-
-
-def _bind_source(plan: MountPlan) -> str:
-    """Made as a folder when it is missing and the form of the mount says so (-v does)."""
-    path = Path(plan.source)
-    if not path.exists():
-        if not plan.create_source or path.is_symlink():
-            raise InvalidArgument(
-                f'invalid mount config for type "bind": bind source path does not exist: {plan.source}'
-            )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidArgument(
-                f"error while creating mount source path '{plan.source}': {error.strerror}"
-            ) from error
-    return str(path)
-
-
-def _below(folder: Path, subpath: str) -> str:
-    """A path in a volume, which its users write: no link leads out."""
-    try:
-        fd = open_in_root(folder, subpath, os.O_PATH)
-    except OSError as error:
-        raise InvalidArgument(f"cannot access path {subpath} in the volume - {error.strerror}") from error
-    try:
-        return host_path(fd)
-    finally:
-        os.close(fd)

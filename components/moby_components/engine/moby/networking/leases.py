@@ -131,9 +131,10 @@ class Leases:
                 ):
                     break
                 return int(address)
+        subnets = ", ".join(str(pool.subnet) for pool in self._pools[version]) or "none"
         raise InvalidArgument(
             f"invalid endpoint settings: no configured subnet contains IP address {text}",
-            hint=f"network {self._name} has {', '.join(str(p.subnet) for p in self._pools[version]) or 'none'}",
+            hint=f"network {self._name} has {subnets}",
         )
 
     def _next(self, version: int, change: Change) -> int:

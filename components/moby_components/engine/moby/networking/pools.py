@@ -65,7 +65,7 @@ def pool(config: Mapping[str, Any]) -> Pool:
     chosen = subnet
     if config.get("IPRange"):
         chosen = _network(str(config["IPRange"]), f"invalid ip-range {config['IPRange']}")
-        if chosen.version != subnet.version or not chosen.subnet_of(subnet):  # type: ignore[arg-type]
+        if chosen.version != subnet.version or not _within(chosen, subnet):
             raise InvalidArgument(
                 f"invalid ip-range {config['IPRange']}: parent subnet {subnet} doesn't contain ip-range"
             )
@@ -101,7 +101,7 @@ def choose(bases: Sequence[tuple[str, int]], taken: Iterable[Net]) -> Net:
     known = list(taken)
     for base, length in bases:
         whole = ipaddress.ip_network(base)
-        near = [net for net in known if net.version == whole.version and net.overlaps(whole)]  # type: ignore[arg-type]
+        near = [net for net in known if net.version == whole.version and net.overlaps(whole)]
         for candidate in whole.subnets(new_prefix=max(length, whole.prefixlen)):
             if not any(_overlaps(candidate, net) for net in near):
                 return candidate
@@ -170,5 +170,9 @@ def _inside(text: str, subnet: Net, what: str) -> Address:
     return address
 
 
+def _within(one: Net, whole: Net) -> bool:
+    return one[0] in whole and one[-1] in whole
+
+
 def _overlaps(one: Net, other: Net) -> bool:
-    return one.version == other.version and one.overlaps(other)  # type: ignore[arg-type]
+    return one.version == other.version and one.overlaps(other)

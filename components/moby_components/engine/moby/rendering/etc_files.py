@@ -43,9 +43,20 @@ def hosts_file(
         f"{gateway or '127.0.0.1' if address == 'host-gateway' else address}\t{name}\n"
         for name, address in extra
     ]
-    full = f"{hostname}.{domainname} {hostname}" if domainname else hostname
-    lines += [f"{address}\t{full}\n" for address in addresses if address and hostname]
+    lines += [own_line(address, hostname, domainname) for address in addresses if address and hostname]
     return base + "".join(lines)
+
+
+def own_line(address: str, hostname: str, domainname: str = "") -> str:
+    """The container's own name at one of its addresses."""
+    full = f"{hostname}.{domainname} {hostname}" if domainname else hostname
+    return f"{address}\t{full}\n"
+
+
+def is_own(line: str, hostname: str, domainname: str = "") -> bool:
+    """Whether `own_line` made this line for some address."""
+    _, tab, rest = line.partition("\t")
+    return bool(tab) and f"x\t{rest.rstrip()}\n" == own_line("x", hostname, domainname)
 
 
 def resolv_conf(host: Mapping[str, Any], *, servers: Sequence[str], of_host: str, own_loopback: bool) -> str:

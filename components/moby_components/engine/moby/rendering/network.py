@@ -15,8 +15,8 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One network to join, by the name or id the user gave."""
+class Wish:
+    """One network to join, by the name or id the user gave. `priority`: Docker's GwPriority."""
 
     network: str
     aliases: tuple[str, ...] = ()
@@ -24,6 +24,7 @@ class Endpoint:
     ipv6: str = ""
     mac: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Networking:
     """Either `join` (a container's ref) or endpoints, the first of which has the ports."""
 
     join: str = ""
-    endpoints: tuple[Endpoint, ...] = ()
+    endpoints: tuple[Wish, ...] = ()
     ports: tuple[PortBinding, ...] = ()
 
 
@@ -57,10 +58,8 @@ def networking(body: Mapping[str, Any], *, id: str, default: str) -> Networking:
     main = default if mode == "default" else mode
     settings = dict(wanted)
     first = settings.pop(mode, None) or settings.pop(main, None) or {}
-    endpoints = [_endpoint(main, first, body, id)]
-    endpoints += [
-        _endpoint(name, value or {}, {}, id) for name, value in settings.items() if name != "default"
-    ]
+    endpoints = [wish(main, first, body, id)]
+    endpoints += [wish(name, value or {}, {}, id) for name, value in settings.items() if name != "default"]
     return Networking(endpoints=tuple(endpoints), ports=ports(body))
 
 
@@ -119,13 +118,16 @@ def _host_port(text: str) -> int:
     return int(head)
 
 
-def _endpoint(network: str, settings: Mapping[str, Any], body: Mapping[str, Any], id: str) -> Endpoint:
+def wish(network: str, settings: Mapping[str, Any], body: Mapping[str, Any], id: str) -> Wish:
+    """From Docker's EndpointSettings; `body` may still carry the old top-level MacAddress. The short id
+    is an alias of every container."""
     addresses = settings.get("IPAMConfig") or {}
-    return Endpoint(
+    return Wish(
         network=network,
         aliases=tuple(dict.fromkeys([*(settings.get("Aliases") or ()), id[:12]])),
         ipv4=addresses.get("IPv4Address") or "",
         ipv6=addresses.get("IPv6Address") or "",
         mac=settings.get("MacAddress") or body.get("MacAddress") or "",
         options=dict(settings.get("DriverOpts") or {}),
+        priority=int(settings.get("GwPriority") or 0),
     )

@@ -1,0 +1,168 @@
+"""`network connect` and `network disconnect`: what a container is to be on, and its interfaces at once
+where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from moby_components.engine.moby.core import Core
+from moby_components.engine.moby.entry import Entry
+from moby_components.engine.moby.networking import endpoints, etc, shown, wishes
+from moby_components.engine.moby.networking.records import load_attachment, load_request
+from moby_components.engine.moby.networking.routes import move_default_route
+from moby_components.engine.moby.rendering.network import Networking, Wish
+from moby_py.errors import Conflict, InvalidArgument, MobyError, PermissionDenied, Unsupported
+from moby_py.model import NetworkRecord, Sandbox
+
+
+async def connect(core: Core, entry: Entry, network: NetworkRecord, settings: Mapping[str, Any]) -> None:
+    """With the container's lock held. See the contract."""
+    record = entry.record
+    if record.status in ("removing", "dead"):
+        raise Conflict(f"container {record.id} is marked for removal and cannot be connected")
+    before = wishes.wanted(record, core.networks.default)
+    if before.join:
+        raise Conflict(
+            "container sharing network namespace with another container or host cannot be connected to "
+            "any other network"
+        )
+    if wishes.find(core.networks, before.endpoints, network) is not None:
+        raise PermissionDenied(f"endpoint with name {record.name} already exists in network {network.name}")
+    wish = wishes.of_settings(network, settings, record)
+    known = [core.networks.get(w.network) for w in before.endpoints if _known(core, w.network)]
+    wishes.check_company([*known, network])
+    if record.live:
+        await _join_now(core, entry, network, wish, before)
+    wishes.store(record, (*before.endpoints, wish))
+    if record.live:
+        endpoints.show(core, entry)
+    else:
+        record.network = shown.idle(wishes.wanted(record, core.networks.default))
+    core.save(entry)
+
+
+async def disconnect(core: Core, entry: Entry, network: NetworkRecord) -> None:
+    """With the container's lock held. See the contract."""
+    record = entry.record
+    before = wishes.wanted(record, core.networks.default)
+    wish = wishes.find(core.networks, before.endpoints, network)
+    if wish is None:
+        raise Conflict(f"container {record.id} is not connected to network {network.name}")
+    if network.sandbox == "host":
+        raise Conflict(
+            "cannot disconnect container from host network - container was created in host network mode"
+        )
+    if record.live:
+        await _leave_now(core, entry, network, before)
+    wishes.store(record, tuple(w for w in before.endpoints if w is not wish))
+    core.networks.give_back(entry.id, network.id)
+    if record.live:
+        endpoints.show(core, entry)
+    else:
+        record.network = shown.idle(wishes.wanted(record, core.networks.default))
+    core.save(entry)
+
+
+async def _join_now(core: Core, entry: Entry, network: NetworkRecord, wish: Wish, before: Networking) -> None:
+    sandbox = _sandbox(core, entry)
+    if not core.networks.component_of(network).live:
+        raise Unsupported(
+            f"network {network.name} cannot be joined by a running container - its driver does not do that",
+            hint="stop the container, connect it, and start it again",
+        )
+    others = endpoints.joined(core, entry)
+    holder = next((r for r, _ in others if r.default_route), None)
+    priority = _priority(core, before, holder.network) if holder is not None else 0
+    leads = holder is None or (holder.network.internal and not network.internal) or wish.priority > priority
+    ports = before.ports if leads and not any(a.ports for _, a in others) else ()
+    await endpoints.attach(
+        core, entry, network, wish, sandbox,
+        interface=endpoints.interface(entry, wish), default_route=leads and holder is None, ports=ports,
+    )  # fmt: skip
+    pairs = endpoints.joined(core, entry)
+    if leads and holder is not None:
+        await _lead(core, entry, network.id)
+    await core.naming.update(entry)
+    await etc.refresh(core, entry, pairs)
+
+
+async def _leave_now(core: Core, entry: Entry, network: NetworkRecord, before: Networking) -> None:
+    _sandbox(core, entry)
+    note = next((n for n in entry.record.attachments if n["network_id"] == network.id), None)
+    if note is None:
+        return
+    request, attachment = load_request(note["request"], network), load_attachment(note["attachment"])
+    await core.naming.forget(entry, [network.id])
+    await endpoints.detach(core, entry, note)
+    core.save(entry)
+    rest = endpoints.joined(core, entry)
+    if request.default_route and rest:
+        others = [pair[0].network for pair in rest]
+        chosen = min(others, key=lambda other: (-_priority(core, before, other), other.internal))
+        if attachment is not None and attachment.ports and not chosen.internal:
+            await _publish_on(core, entry, chosen, before)
+        await _lead(core, entry, chosen.id)
+    await etc.refresh(core, entry, endpoints.joined(core, entry))
+
+
+async def _publish_on(core: Core, entry: Entry, network: NetworkRecord, before: Networking) -> None:
+    """The network with the ports was left: the next one is joined anew, with them."""
+    note = next(n for n in entry.record.attachments if n["network_id"] == network.id)
+    request = load_request(note["request"], network)
+    wish = wishes.find(core.networks, before.endpoints, network) or Wish(network.name)
+    await endpoints.detach(core, entry, note)
+    try:
+        await endpoints.attach(
+            core, entry, network, wish, request.sandbox,
+            interface=request.interface, default_route=True, ports=before.ports,
+        )  # fmt: skip
+    except MobyError as error:
+        core.log.warning("the ports of %s are published no more: %s", entry.record.name, error)
+        await endpoints.attach(
+            core, entry, network, wish, request.sandbox,
+            interface=request.interface, default_route=True, ports=(),
+        )  # fmt: skip
+
+
+async def _lead(core: Core, entry: Entry, network_id: str) -> None:
+    """The default route goes over this network from now on."""
+    for note in entry.record.attachments:
+        note["request"]["default_route"] = note["network_id"] == network_id
+    for request, attachment in endpoints.joined(core, entry):
+        if request.network.id == network_id:
+            await move_default_route(
+                request.sandbox.path, attachment.interface, request.gateway4, request.gateway6
+            )
+    core.save(entry)
+
+
+def _sandbox(core: Core, entry: Entry) -> Sandbox:
+    """The running container's. Raises Unsupported where its runtime would not see a new interface."""
+    _, runtime = core.runtime_wanted(entry.record)
+    if "own-network-stack" in runtime.features:
+        raise Unsupported(
+            f"runtime {entry.record.runtime!r} reads its interfaces when it starts - "
+            f"container {entry.record.name} runs already",
+            hint="stop the container, connect or disconnect it, and start it again",
+        )
+    path = core.layout.netns(entry.id)
+    if not path.exists():
+        raise InvalidArgument(
+            f"the networks of container {entry.record.name} cannot be changed while it runs - "
+            "it has no network sandbox of its own"
+        )
+    return Sandbox(mode="private", path=str(path))
+
+
+def _priority(core: Core, before: Networking, network: NetworkRecord) -> int:
+    wish = wishes.find(core.networks, before.endpoints, network)
+    return wish.priority if wish is not None else 0
+
+
+def _known(core: Core, ref: str) -> bool:
+    try:
+        core.networks.get(ref)
+    except MobyError:
+        return False
+    return True
