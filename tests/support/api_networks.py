@@ -7,7 +7,6 @@ from dataclasses import replace
 from moby_py.errors import Conflict, NotFound, PermissionDenied
 from moby_py.kinds import Engine
 from moby_py.model import NetworkRecord
-
 from support.api_process import hexid
 
 NONE = NetworkRecord(id="n" * 64, name="none", driver="null", sandbox="empty", builtin=True)

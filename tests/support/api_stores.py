@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from moby_py.errors import AlreadyExists, Conflict, NotFound
+from moby_py.errors import AlreadyExists, NotFound
 from moby_py.kinds import ImageStore, Secrets
 from moby_py.model import ImageRecord, Progress, SecretRecord, StoreUsage
 from support.api_process import hexid, stamp

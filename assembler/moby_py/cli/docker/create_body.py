@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from moby_py.cli.docker import parsing
+from moby_py.cli.docker import network_option, parsing
 from moby_py.cli.docker.parsing import drop_empty, size
 
 
@@ -47,14 +47,17 @@ def create_body(options: Mapping[str, Any], image: str, command: Sequence[str]) 
     body["Image"] = image
     if o["stop_timeout"] is not None:
         body["StopTimeout"] = o["stop_timeout"]
-    body["HostConfig"] = _host(o, binds, bindings)
-    endpoints = _endpoints(o)
+    networks = [network_option.parse(text) for text in o["network"]]
+    body["HostConfig"] = _host(o, binds, bindings, networks[0][0] if networks else "")
+    endpoints = _endpoints(o, networks)
     if endpoints:
         body["NetworkingConfig"] = {"EndpointsConfig": endpoints}
     return body
 
 
-def _host(o: Mapping[str, Any], binds: list[str], bindings: Mapping[str, Any]) -> dict[str, Any]:
+def _host(
+    o: Mapping[str, Any], binds: list[str], bindings: Mapping[str, Any], network: str
+) -> dict[str, Any]:
     mounts = [parsing.mount(text) for text in o["mount"]]
     mounts += [parsing.secret(text) for text in o["secret"]]
     shape = drop_empty(
@@ -63,7 +66,7 @@ def _host(o: Mapping[str, Any], binds: list[str], bindings: Mapping[str, Any]) -
             "Mounts": mounts,
             "Tmpfs": {target: rest for target, _, rest in (text.partition(":") for text in o["tmpfs"])},
             "VolumesFrom": list(o["volumes_from"]),
-            "NetworkMode": o["network"][0] if o["network"] else "",
+            "NetworkMode": network,
             "PortBindings": dict(bindings),
             "PublishAllPorts": o["publish_all"],
             "ExtraHosts": list(o["add_host"]),
@@ -158,15 +161,16 @@ def _health(o: Mapping[str, Any]) -> dict[str, Any] | None:
     return shape or None
 
 
-def _endpoints(o: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings per network; only the first gets aliases and an address, as docker does."""
-    names = list(o["network"])
-    settings = drop_empty(
+def _endpoints(o: Mapping[str, Any], networks: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Settings per network; --network-alias, --ip and --mac-address are the first one's, as in docker."""
+    plain = drop_empty(
         {
             "Aliases": list(o["network_alias"]),
-            "IPAMConfig": {"IPv4Address": o["ip"]} if o["ip"] else None,
+            "IPAMConfig": drop_empty({"IPv4Address": o["ip"], "IPv6Address": o["ip6"]}) or None,
+            "MacAddress": o["mac_address"],
         }
     )
-    if not settings and len(names) < 2:
+    found = networks or [("default", {})]
+    if not plain and len(found) < 2 and not found[0][1]:
         return {}
-    return {name: settings if n == 0 else {} for n, name in enumerate(names or ["default"])}
+    return {name: {**settings, **plain} if n == 0 else settings for n, (name, settings) in enumerate(found)}

@@ -60,6 +60,8 @@ network = LazyGroup(
         "create": f"{_HERE}.networks:create",
         "ls": f"{_HERE}.networks:list_",
         "inspect": f"{_HERE}.inspect:inspect_network",
+        "connect": f"{_HERE}.networks:connect",
+        "disconnect": f"{_HERE}.networks:disconnect",
         "rm": f"{_HERE}.networks:remove",
         "prune": f"{_HERE}.prune:networks",
     },

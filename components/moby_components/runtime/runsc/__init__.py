@@ -42,7 +42,7 @@ class Runsc(OciRuntime):
         CONMON,
         Feature("cgroup", why="limits", optional=True),
     )
-    features = frozenset({"pause", "stats", "exec", "tty", "cgroups"})
+    features = frozenset({"pause", "stats", "exec", "tty", "cgroups", "own-network-stack"})
 
     def global_arguments(self) -> tuple[str, ...]:
         # Without the option each version takes its own default: ptrace until 2022, systrap since.
