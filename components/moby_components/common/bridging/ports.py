@@ -1,0 +1,169 @@
+"""Published ports: taken from the host for as long as they are published.
+
+Packets to them never reach a socket (the rules turn them to the container first), but a socket of ours
+holds each, so that no other program takes it meanwhile, a port of another program is found to be
+taken, and "any free port" is truly free.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from moby_py.errors import Conflict, InvalidArgument, Unsupported
+from moby_py.model import PortBinding
+
+_PROTOCOLS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_TRIES = 32
+ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - Docker's own default
+
+
+@dataclass(slots=True)
+class Taken:
+    """The ports of one endpoint and the sockets that hold them."""
+
+    bindings: list[PortBinding] = field(default_factory=list)
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    def close(self) -> None:
+        for it in self.sockets:
+            it.close()
+        self.sockets.clear()
+
+
+class Ports:
+    """All ports that a world has published, by endpoint. Used in the world's thread."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, Taken] = {}
+
+    def take(
+        self, owner: str, wanted: Sequence[PortBinding], *, addresses: Sequence[str], host_ip: str = ""
+    ) -> tuple[PortBinding, ...]:
+        """The ports with host address and number filled in, held until `drop`. `addresses` are the
+        container's. Raises Conflict in Docker's words, InvalidArgument, Unsupported; nothing is held
+        then."""
+        taken = Taken()
+        target = next(iter(addresses), "")
+        families = {6 if ":" in address else 4 for address in addresses}
+        try:
+            for binding in wanted:
+                self._one(taken, binding, _hosts(binding, host_ip, families), target)
+        except BaseException:
+            taken.close()
+            raise
+        if taken.bindings:
+            self._taken[owner] = taken
+        return tuple(taken.bindings)
+
+    def keep(self, owner: str, bindings: Sequence[PortBinding]) -> list[str]:
+        """Hold ports that were published in an earlier life. They stay published whatever happens;
+        what could not be held is returned, to be told."""
+        taken, lost = self._taken.setdefault(owner, Taken()), []
+        if taken.bindings:
+            return []
+        for binding in bindings:
+            taken.bindings.append(binding)
+            try:
+                taken.sockets.append(_hold(binding.protocol, binding.host_ip, binding.host_port))
+            except OSError as error:
+                lost.append(f"{_shown(binding)}: {error.strerror}")
+        return lost
+
+    def drop(self, owner: str) -> None:
+        taken = self._taken.pop(owner, None)
+        if taken:
+            taken.close()
+
+    def close(self) -> None:
+        for owner in list(self._taken):
+            self.drop(owner)
+
+    def _one(self, taken: Taken, binding: PortBinding, hosts: list[str], target: str) -> None:
+        if binding.protocol not in _PROTOCOLS:
+            raise Unsupported(
+                f"cannot publish {binding.container_port}/{binding.protocol} - tcp and udp only"
+            )
+        for left in reversed(range(_TRIES)):
+            held: list[socket.socket] = []
+            number = binding.host_port
+            try:
+                for host in hosts:
+                    self._check(taken, binding.protocol, host, number)
+                    held.append(_hold(binding.protocol, host, number))
+                    number = number or int(held[0].getsockname()[1])
+            except BaseException as error:
+                for it in held:
+                    it.close()
+                if not isinstance(error, OSError):
+                    raise
+                if not binding.host_port and error.errno == errno.EADDRINUSE and held and left:
+                    continue  # free for one family and not for the other: another number
+                raise _refused(error, host, number, target, binding) from None
+            taken.sockets += held
+            taken.bindings += [replace(binding, host_ip=host, host_port=number) for host in hosts]
+            return
+
+    def _check(self, taking: Taken, protocol: str, host: str, number: int) -> None:
+        wanted = ipaddress.ip_address(host)
+        for taken in (*self._taken.values(), taking):
+            for other in taken.bindings:
+                if (other.protocol, other.host_port) != (protocol, number):
+                    continue
+                theirs = ipaddress.ip_address(other.host_ip)
+                if theirs.version == wanted.version and (
+                    theirs == wanted or theirs.is_unspecified or wanted.is_unspecified
+                ):
+                    raise Conflict(f"Bind for {_address(host)}:{number} failed: port is already allocated")
+
+
+def _hosts(binding: PortBinding, default: str, families: set[int]) -> list[str]:
+    given = binding.host_ip or default
+    if not given:
+        return [host for family, host in ((4, ANY4), (6, ANY6)) if family in families]
+    try:
+        address = ipaddress.ip_address(given)
+    except ValueError:
+        raise InvalidArgument(f"invalid IP address: {given}") from None
+    if address.version not in families:
+        raise Unsupported(
+            f"cannot publish on {given} - the container has no IPv{address.version} address",
+            hint=f"give its network an IPv{address.version} subnet",
+        )
+    return [str(address)]
+
+
+def _hold(protocol: str, host: str, port: int) -> socket.socket:
+    """A socket that owns the port. Nothing arrives at it; tcp listens, so that the port counts as
+    taken for everybody, and a connection left over from before (TIME_WAIT) does not count."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    held = socket.socket(family, _PROTOCOLS[protocol] | socket.SOCK_CLOEXEC)
+    try:
+        if family == socket.AF_INET6:
+            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if protocol == "tcp":
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        if protocol == "tcp":
+            held.listen(1)
+    except BaseException:
+        held.close()
+        raise
+    return held
+
+
+def _refused(error: OSError, host: str, port: int, target: str, binding: PortBinding) -> Conflict:
+    why = (error.strerror or str(error)).lower()
+    inside = f"{_address(target)}:{binding.container_port}/{binding.protocol}"
+    return Conflict(f"failed to bind host port for {_address(host)}:{port}:{inside}: {why}")
+
+
+def _address(text: str) -> str:
+    return f"[{text}]" if ":" in text else text
+
+
+def _shown(binding: PortBinding) -> str:
+    return f"{_address(binding.host_ip)}:{binding.host_port}/{binding.protocol}"
