@@ -1,0 +1,34 @@
+"""The process: `__main__.py --socket PATH`."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+
+from moby_components.common.dns.control import Control
+from moby_components.common.dns.harden import harden
+from moby_components.common.dns.loop import Loop
+from moby_components.common.dns.server import Server
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until SIGTERM. `arguments` are our handle's, so they are not argued with."""
+    path = arguments[arguments.index("--socket") + 1]
+    os.umask(0o077)
+    loop = Loop()
+    control = Control(path, loop)
+    control.server = Server(loop, control.say)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    harden()
+    gc.freeze()
+    try:
+        loop.run()
+    finally:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+    return 0
