@@ -301,9 +301,9 @@ def test_log_config() -> None:
 
     assert log_plan({}) == LogPlan()
     assert given_("json-file", **{"max-size": "10m", "max-file": "3"}) == LogPlan(True, 10 << 20, 3)
-    assert given_("local") == LogPlan(True, 20 << 20, 5)
-    assert given_("none") == LogPlan(keep=False)
-    assert log_plan({}, driver="local", options={"max-size": "1k"}) == LogPlan(True, 1024, 5)
+    assert given_("local") == LogPlan(True, 20 << 20, 5, True, "local")
+    assert given_("none") == LogPlan(keep=False, driver="none")
+    assert log_plan({}, driver="local", options={"max-size": "1k"}) == LogPlan(True, 1024, 5, True, "local")
     with pytest.raises(InvalidArgument, match=r"^logger: no log driver named 'syslog' is registered$"):
         given_("syslog")
     with pytest.raises(InvalidArgument, match=r"^unknown log opt 'x' for json-file log driver$"):

@@ -33,26 +33,25 @@ async def read_log(
             watch.watch(log.parent, mask, lambda _: wake.set())
             on_end(end)
         select = _Selection(options)
-        files = seek_tail(open_all(log), options.tail)
+        files = await _from(log, options.tail)
         stack.callback(lambda: _close(files))
         while True:
             finished = ended.is_set() or not following
             wake.clear()
             while files:
-                for entries in read_entries(files[0]):
+                async for entries in _batches(files[0]):
                     for entry in entries:
                         line = select(entry)
                         if select.over:
                             return
                         if line is not None:
                             yield line
-                    await asyncio.sleep(0)
                 if len(files) > 1:
                     files.pop(0).close()
                     continue
                 # The monitor closes the old file before the new one appears: once there is a newer
                 # one, the old one is whole, and is read a last time before it is left.
-                newer = open_all(log, newer_than=files[0].inode)
+                newer = open_all(log, newer_than=files[0])
                 if not newer:
                     break
                 files.extend(newer)
@@ -84,6 +83,30 @@ class _Selection:
         if self._until and at > self._until:
             self.over = True
         return line if at >= self._since and not self.over and line.stream in self._streams else None
+
+
+async def _from(log: Path, tail: int) -> list[LogFile]:
+    """The files with the last `tail` lines, each set to its place. Packed ones take a while to be
+    looked into: not on the loop, and only as far back as it takes."""
+    files = open_all(log)
+    if tail < 0:
+        return files
+    try:
+        if any(file.packed for file in files):
+            return await asyncio.to_thread(seek_tail, files, tail)
+        return seek_tail(files, tail)
+    except BaseException:
+        _close(files)
+        raise
+
+
+async def _batches(file: LogFile) -> AsyncIterator[list[bytes]]:
+    """What is in a file now, with a rest for others after each batch."""
+    if file.packed:
+        await asyncio.to_thread(getattr, file, "fd")
+    for entries in read_entries(file):
+        yield entries
+        await asyncio.sleep(0)
 
 
 def _close(files: list[LogFile]) -> None:
