@@ -84,6 +84,7 @@ async def serve(built: Built, notifier: Notifier, *, rootless: bool) -> None:
     platform = Platform(built, rootless=rootless)
     reserve.give_back(built.state)
     await platform.open()
+    stop_containers: bool | None = None
     try:
         reserve.keep_back(built.state)
         await platform.ensure_images()
@@ -108,7 +109,9 @@ async def serve(built: Built, notifier: Notifier, *, rootless: bool) -> None:
                 elsewhere.forget(pointer)
     finally:
         reserve.give_back(built.state)  # for last notes
-        await platform.close()
+        # Containers that run on go on using what was made to outlive us; a start that failed leaves no
+        # more than it found.
+        await platform.close(leave_kept=stop_containers is False, leave_adopted=stop_containers is None)
         reserve.keep_back(built.state)
         built.record.unlink(missing_ok=True)
         log.info("platform %s is down", built.name)

@@ -104,7 +104,7 @@ class Platform:
         self.wiring = Assembled()
         self.rootless = rootless
         self._opened: list[Component] = []
-        self._supervisor = Supervisor(log)
+        self._supervisor = Supervisor(log, built.run)
         self._hooks: HookDispatcher | None = None
 
     async def open(self) -> None:
@@ -121,13 +121,14 @@ class Platform:
                 for item in items:
                     component = classes[kind, item["as"]](self._context(kind, item, self._hooks))
                     for service in component.services():
-                        await self._supervisor.start(service)
+                        await self._supervisor.start(service, f"{kind}/{item['as']}")
                     await component.open()
                     self._opened.append(component)
                     self.wiring.add(kind, item["as"], component)
                     log.debug("opened %s/%s", kind, item["as"])
+            await self._supervisor.settle()
         except BaseException:
-            await self.close()
+            await self.close(leave_adopted=True)
             raise
 
     async def ensure_images(self) -> None:
@@ -147,15 +148,16 @@ class Platform:
         if self.wiring.all(Engine):
             await self.wiring[Engine].shutdown()
 
-    async def close(self) -> None:
-        """Close in reverse. A component that fails to close is logged; the others close all the same."""
+    async def close(self, *, leave_kept: bool = False, leave_adopted: bool = False) -> None:
+        """Close in reverse. A component that fails to close is logged; the others close all the same.
+        `leave_kept` and `leave_adopted` as in `Supervisor.stop`, where containers run on."""
         while self._opened:
             component = self._opened.pop()
             try:
                 await component.close()
             except Exception:
                 log.exception("closing %s/%s failed", component.kind, component.context.id)
-        await self._supervisor.stop()
+        await self._supervisor.stop(leave_kept=leave_kept, leave_adopted=leave_adopted)
         if self._hooks:
             self._hooks.close()
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command(
@@ -28,6 +33,8 @@ def down(directory: str, keep_containers: bool, state: str | None, run_: str | N
     record = daemon(built)
     if record is None:
         click.echo(f"{built.name} is not up")
+        if not keep_containers:
+            _end_services(built.run)
     else:
         pid = int(record["pid"])
         handle = os.pidfd_open(pid)
@@ -52,3 +59,18 @@ def down(directory: str, keep_containers: bool, state: str | None, run_: str | N
         from moby_py.rootless import leave
 
         leave(built.run)
+
+
+def _end_services(run: Path) -> None:
+    """What a daemon that was killed left running beside the containers."""
+    from moby_py.errors import PermissionDenied
+    from moby_py.survivors import end_all
+
+    try:
+        for name in end_all(run):
+            click.echo(f"ended service {name}, which its daemon had left")
+    except PermissionError:
+        raise PermissionDenied(
+            f"cannot look for services in {run} - they belong to another user",
+            hint="run moby-py down as the user who started it",
+        ) from None
