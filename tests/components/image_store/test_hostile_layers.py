@@ -351,9 +351,9 @@ def test_one_bad_layer_stops_the_others_and_all_go(room: Path) -> None:
 
 def test_base_256_numbers_and_entries_are_bounded() -> None:
     """A header whose owner needs base 256 is read as the number it is."""
-    from moby_components.image_store.overlay.unpack.header import TarReader
-    from moby_components.image_store.overlay.unpack.limits import Limits
-    from moby_components.image_store.overlay.unpack.source import Source
+    from moby_components.common.tree.header import TarReader
+    from moby_components.common.tree.limits import Limits
+    from moby_components.common.tree.source import Source
 
     block = bytearray(raw_header(b"f"))
     block[108:116] = b"\x80" + (300_000).to_bytes(7, "big")

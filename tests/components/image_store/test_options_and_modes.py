@@ -16,7 +16,7 @@ from components.image_store.rooms import mounted, opened, refused, run_in, singl
 from moby_components.image_store.overlay.content.index import Index
 from moby_components.image_store.overlay.rootfs import modes
 from moby_components.image_store.overlay.store import Overlay
-from moby_components.image_store.overlay.unpack.limits import Limits
+from moby_components.common.tree.limits import Limits
 from moby_py.errors import Unavailable
 from moby_py.testing.room import make_context
 from support.layers import directory, file, opaque, tar

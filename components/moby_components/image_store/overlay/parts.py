@@ -1,6 +1,7 @@
 """What the component is made of, imported when one is made: `build`, `check` and `components` only look
 at the class, and stay quick."""
 
+from moby_components.common.tree.limits import Limits
 from moby_components.image_store.overlay import records, removal
 from moby_components.image_store.overlay.archive.load import load
 from moby_components.image_store.overlay.archive.save import save
@@ -13,7 +14,6 @@ from moby_components.image_store.overlay.push import push
 from moby_components.image_store.overlay.registry_client import RegistryClient, RegistryOptions
 from moby_components.image_store.overlay.stock import Stock
 from moby_components.image_store.overlay.threads import in_thread
-from moby_components.image_store.overlay.unpack.limits import Limits
 
 __all__ = [
     "Containers",

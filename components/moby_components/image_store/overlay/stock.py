@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from moby_components.common.tree.limits import Limits
 from moby_components.image_store.overlay.content.blobs import Blobs
 from moby_components.image_store.overlay.content.documents import parse_config
 from moby_components.image_store.overlay.content.index import Index, Layer
@@ -27,7 +28,6 @@ from moby_components.image_store.overlay.rootfs import marks
 from moby_components.image_store.overlay.rootfs.modes import Mode, choose
 from moby_components.image_store.overlay.rootfs.view import View
 from moby_components.image_store.overlay.threads import in_thread
-from moby_components.image_store.overlay.unpack.limits import Limits
 from moby_py.errors import Unavailable
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

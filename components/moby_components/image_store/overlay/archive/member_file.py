@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
+from moby_components.common.tree import header
+from moby_components.common.tree.compression import compression_of
+from moby_components.common.tree.header import TarReader
+from moby_components.common.tree.limits import Limits
+from moby_components.common.tree.names import clean, show
+from moby_components.common.tree.source import Source
 from moby_components.image_store.overlay.content.blobs import MAX_DOCUMENT
-from moby_components.image_store.overlay.unpack import header
-from moby_components.image_store.overlay.unpack.header import TarReader
-from moby_components.image_store.overlay.unpack.inflate import Inflater, compression_of
-from moby_components.image_store.overlay.unpack.limits import Limits
-from moby_components.image_store.overlay.unpack.names import clean, show
-from moby_components.image_store.overlay.unpack.source import Source
+from moby_components.image_store.overlay.unpack.inflate import Inflater
 from moby_py.errors import DataError
 
 _CHUNK = 1 << 20

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from moby_components.common.tree.tarring import END, Member, header, padding
 from moby_components.image_store.overlay import records
 from moby_components.image_store.overlay.archive.streams import from_writer
-from moby_components.image_store.overlay.archive.tarring import END, Member, header, padding
 from moby_components.image_store.overlay.content.documents import OCI_INDEX, dump, parse_manifest
 from moby_components.image_store.overlay.content.index import Image
 from moby_components.image_store.overlay.stock import Stock

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moby_components.common.tree.tarring import END, Member, header, padding
 from moby_components.image_store.overlay.archive.streams import from_writer
-from moby_components.image_store.overlay.archive.tarring import END, Member, header, padding
 from moby_components.image_store.overlay.host.closure import Closure, closure_of
 from moby_components.image_store.overlay.threads import in_thread
 from moby_py.errors import InvalidArgument

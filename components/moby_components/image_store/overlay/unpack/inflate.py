@@ -1,4 +1,4 @@
-"""Compressed bytes in, plain bytes out: gzip, zstd, xz, bzip2 or none, told apart by their magic.
+"""A compressed blob in, plain bytes and their digest out.
 
 Everything that comes out is counted against the limits before anyone sees it, so that a bomb costs
 one chunk more than it is allowed and not a disk.
@@ -13,53 +13,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from moby_components.image_store.overlay.unpack.limits import Limits
+from moby_components.common.tree.compression import CHUNK, compression_of, open_plain
+from moby_components.common.tree.limits import Limits
 from moby_py.errors import DataError
 
-CHUNK = 1 << 20
 QUEUED = 8
-
-MAGICS: tuple[tuple[bytes, str], ...] = (
-    (b"\x1f\x8b", "gzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"\xfd7zXZ\x00", "xz"),
-    (b"BZh", "bzip2"),
-)
-
-
-def compression_of(head: bytes) -> str:
-    """The name of the compression that begins with these bytes, "" for none.
-
-    >>> compression_of(b"\\x1f\\x8b\\x08")
-    'gzip'
-    """
-    if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F:
-        return "zstd"  # a skippable frame first, as zstd:chunked writes
-    return next((name for magic, name in MAGICS if head.startswith(magic)), "")
-
-
-def open_plain(raw: Any, compression: str) -> Any:
-    """A binary reader of the plain bytes. Its read errors are for `damaged` to name."""
-    if compression == "gzip":
-        from isal import igzip
-
-        return igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
-    if compression == "zstd":
-        try:
-            from compression import zstd  # type: ignore[import-not-found,unused-ignore]
-        except ImportError:
-            from backports import zstd
-        # 128 MiB is what every decoder in the field allows (RFC 8878 asks for 8 MiB at least).
-        return zstd.ZstdFile(raw, options={zstd.DecompressionParameter.window_log_max: 27})
-    if compression == "xz":
-        import lzma
-
-        return lzma.LZMAFile(raw)
-    if compression == "bzip2":
-        import bz2
-
-        return bz2.BZ2File(raw)
-    return raw
 
 
 class Raw(Protocol):
@@ -142,21 +100,8 @@ class Inflater:
             if not chunk:
                 return
             self.size += len(chunk)
-            self._check(counted.count)
+            self._limits.check(self.size, counted.count, self._what)
             yield chunk
-
-    def _check(self, compressed: int) -> None:
-        limits = self._limits
-        if self.size > limits.size:
-            raise DataError(
-                f"cannot unpack {self._what} - it holds more than {limits.size} bytes",
-                hint="raise image_store's option max_layer_size if this image is meant",
-            )
-        if self.size > limits.floor and self.size > compressed * limits.expansion:
-            raise DataError(
-                f"cannot unpack {self._what} - it expands more than {limits.expansion} times",
-                hint="raise image_store's option max_expansion if this image is meant",
-            )
 
 
 class _Counter(io.RawIOBase):

@@ -13,13 +13,13 @@ import os
 import stat
 from pathlib import Path
 
+from moby_components.common.tree.dirs import OPEN_DIR, DirTree
+from moby_components.common.tree.names import show
 from moby_components.image_store.overlay.rootfs import marks
 from moby_components.image_store.overlay.rootfs.copying import copy_attributes, copy_node
 from moby_components.image_store.overlay.rootfs.view import View
 from moby_components.image_store.overlay.unpack.extract import failed, link
 from moby_components.image_store.overlay.unpack.facts import Facts
-from moby_components.image_store.overlay.unpack.names import show
-from moby_components.image_store.overlay.unpack.tree import OPEN_DIR, DirTree
 from moby_py.errors import DataError
 
 

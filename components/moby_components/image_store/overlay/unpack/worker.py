@@ -16,8 +16,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from moby_components.common.tree.limits import Limits
 from moby_components.image_store.overlay.unpack.extract import unpack
-from moby_components.image_store.overlay.unpack.limits import Limits
 from moby_py import errors
 
 _CODE = (

@@ -1,14 +1,15 @@
 """Tar entries as bytes: ustar, with a pax header before it where ustar has no room.
 
 Names are bytes and may be anything; extended attributes go into SCHILY.xattr records, as every tool
-of the container field reads them. Times are whole seconds, as in Docker's layers.
+of the container field reads them. Times are whole seconds, as in Docker's layers, unless a member has
+`nanoseconds`; a sparse file is written as GNU tar's format 1.0 does.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 BLOCK = 512
@@ -37,6 +38,10 @@ class Member:
     link: bytes = b""
     device: int = 0
     xattrs: Mapping[str, bytes] = field(default_factory=dict)
+    nanoseconds: int = 0
+    """Of the time, beyond `mtime`."""
+    sparse: int = -1
+    """The length of a sparse file; `size` then counts its map and what is not a hole."""
 
 
 def member_of(name: bytes, found: os.stat_result, *, link: bytes = b"") -> Member | None:
@@ -77,6 +82,15 @@ def header(member: Member) -> bytes:
     ):
         if not 0 <= value < limit:
             records[key] = b"%d" % value
+    if member.nanoseconds:
+        records[b"mtime"] = _time(member)
+    if member.sparse >= 0:
+        records |= {
+            b"GNU.sparse.major": b"1",
+            b"GNU.sparse.minor": b"0",
+            b"GNU.sparse.name": member.name,
+            b"GNU.sparse.realsize": b"%d" % member.sparse,
+        }
     for xattr in sorted(member.xattrs):
         records[b"SCHILY.xattr." + os.fsencode(xattr)] = member.xattrs[xattr]
     block = _block(member, name, prefix)
@@ -85,6 +99,20 @@ def header(member: Member) -> bytes:
     body = b"".join(_record(key, value) for key, value in records.items())
     extended = Member(name=b"PaxHeaders.0/" + name.rstrip(b"/")[-80:], type=b"x", size=len(body))
     return _block(extended, extended.name, b"") + body + padding(len(body)) + block
+
+
+def sparse_map(pieces: Sequence[tuple[int, int]]) -> bytes:
+    """Before the data of a sparse file: how many (offset, length) there are, and which."""
+    numbers = [len(pieces), *(number for piece in pieces for number in piece)]
+    text = b"".join(b"%d\n" % number for number in numbers)
+    return text + padding(len(text))
+
+
+def _time(member: Member) -> bytes:
+    """Seconds with a fraction, without going through a float."""
+    total = member.mtime * 1_000_000_000 + member.nanoseconds
+    sign, total = (b"-", -total) if total < 0 else (b"", total)
+    return sign + b"%d.%09d" % divmod(total, 1_000_000_000)
 
 
 def padding(size: int) -> bytes:

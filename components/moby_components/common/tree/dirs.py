@@ -1,4 +1,4 @@
-"""A directory that is only ever entered through descriptors: no path in a layer leads out of it.
+"""A directory that is only ever entered through descriptors: no path in an archive leads out of it.
 
 Every component is opened with O_NOFOLLOW relative to its parent, so a symbolic link in the place of
 a directory is an error and never a way. Open descriptors of recent directories are kept.
@@ -6,11 +6,13 @@ a directory is an error and never a way. Open descriptors of recent directories 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from types import TracebackType
 
-from moby_components.image_store.overlay.unpack.names import show
+from moby_components.common.tree.names import show
 from moby_py.errors import DataError
 
 OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -20,9 +22,11 @@ _KEPT = 64
 class DirTree:
     """`implicit` collects the directories that were made only because something lies below them."""
 
-    def __init__(self, root: int, what: str) -> None:
-        """Takes the descriptor `root` over."""
+    def __init__(self, root: int, what: str, resolve: Callable[[bytes], int] | None = None) -> None:
+        """Takes the descriptor `root` over. `resolve`: opens a directory that is reached through links,
+        within whatever confines its maker; without it links are refused."""
         self._root = root
+        self._resolve = resolve
         self._what = what
         self._open: dict[bytes, int] = {}
         self.implicit: set[bytes] = set()
@@ -55,10 +59,10 @@ class DirTree:
             os.mkdir(name, 0o700, dir_fd=parent)
             self.implicit.add(path)
             descriptor = os.open(name, OPEN_DIR, dir_fd=parent)
-        except NotADirectoryError:
-            raise self._crossed(path) from None
         except OSError as error:
-            raise (self._crossed(path) if error.errno == 40 else error) from None  # ELOOP
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            descriptor = self._through(path)
         if len(self._open) >= _KEPT:
             self._evict(head)
         self._open[path] = descriptor
@@ -114,6 +118,14 @@ class DirTree:
         for path in list(self._open)[: _KEPT // 2]:
             if path != keep:
                 os.close(self._open.pop(path))
+
+    def _through(self, path: bytes) -> int:
+        if self._resolve is None:
+            raise self._crossed(path)
+        try:
+            return self._resolve(path)
+        except OSError:
+            raise self._crossed(path) from None
 
     def _crossed(self, path: bytes) -> DataError:
         return DataError(f"cannot unpack {self._what} - {show(path)} is used as a directory but is not one")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moby_components.image_store.overlay.unpack.source import Source
+from moby_components.common.tree.source import Source
 from moby_py.errors import DataError
 
 XATTR = b"SCHILY.xattr."

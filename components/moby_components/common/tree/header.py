@@ -10,9 +10,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from moby_components.image_store.overlay.unpack import pax
-from moby_components.image_store.overlay.unpack.limits import MAX_EXTENDED_HEADER, Limits
-from moby_components.image_store.overlay.unpack.source import Source
+from moby_components.common.tree import pax
+from moby_components.common.tree.limits import MAX_EXTENDED_HEADER, Limits
+from moby_components.common.tree.source import Source
 from moby_py.errors import DataError
 
 BLOCK = 512
@@ -80,7 +80,7 @@ class TarReader:
             if count > self._limits.entries:
                 raise DataError(
                     f"cannot unpack {source.what} - it holds more than {self._limits.entries} entries",
-                    hint="raise image_store's option max_layer_entries if this image is meant",
+                    hint=self._limits.ways.get("entries"),
                 )
             entry.name = names.get(b"L", entry.name)
             entry.link = names.get(b"K", entry.link)

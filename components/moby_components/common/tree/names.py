@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moby_components.image_store.overlay.unpack.limits import MAX_DEPTH
+from moby_components.common.tree.limits import MAX_DEPTH
 from moby_py.errors import DataError
 
 WHITEOUT = b".wh."
@@ -11,9 +11,9 @@ AUFS = b".wh..wh."
 """Other names that begin so are book-keeping of AUFS and mean nothing here."""
 
 
-def clean(name: bytes, what: str) -> bytes:
-    """A path relative to the layer's root, b"" for the root itself. An absolute name is meant from
-    the layer's root, as everywhere in the field; one that climbs with `..` is refused.
+def clean(name: bytes, what: str, unit: str = "layer") -> bytes:
+    """A path relative to the root, b"" for the root itself. An absolute name is meant from
+    the root, as everywhere in the field; one that climbs with `..` is refused.
 
     >>> clean(b"./usr//bin/", "x"), clean(b"/etc/passwd", "x")
     (b'usr/bin', b'etc/passwd')
@@ -22,7 +22,7 @@ def clean(name: bytes, what: str) -> bytes:
         raise DataError(f"cannot unpack {what} - a name holds a zero byte: {show(name)}")
     parts = name.split(b"/")
     if b".." in parts:
-        raise DataError(f"cannot unpack {what} - {show(name)} points out of the layer")
+        raise DataError(f"cannot unpack {what} - {show(name)} points out of the {unit}")
     if b"" in parts or b"." in parts:
         parts = [part for part in parts if part not in (b"", b".")]
     if len(parts) > MAX_DEPTH:
