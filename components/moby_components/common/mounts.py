@@ -115,6 +115,18 @@ def mount(fstype: str, source: str, target: str | os.PathLike[str], options: Seq
         raise
 
 
+def spread(target: str | os.PathLike[str], how: str) -> None:
+    """How mounts and unmounts at and below `target` are shared with others: "rslave", "rprivate", ...
+    Raises OSError."""
+    _mount("", os.fspath(target), "", _PROPAGATION[how], "")
+
+
+def make_readonly(target: str | os.PathLike[str]) -> None:
+    """This one mount becomes read-only, whoever else has the same file system. Raises OSError."""
+    where = os.fspath(target)
+    _mount("", where, "", MS_RDONLY | MS_BIND | MS_REMOUNT | _locked(where), "")
+
+
 def umount(target: str | os.PathLike[str], *, lazy: bool = False) -> bool:
     """Unmount. False where nothing was mounted. `lazy` detaches at once; what is open ends by itself."""
     if _libc.umount2(os.fsencode(target), UMOUNT_NOFOLLOW | (MNT_DETACH if lazy else 0)) == 0:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from moby_components.engine.moby import states
+from moby_components.engine.moby.archives.views import Views
 from moby_components.engine.moby.records import Record
 from moby_components.engine.moby.restart import BackOff
 from moby_components.engine.moby.streams.pending import PendingStreams
@@ -42,6 +43,8 @@ class Entry:
     """The end of a container with --rm."""
     health: asyncio.Task[None] | None = None
     """Probes it, where it has a health check."""
+    views: Views = field(default_factory=Views)
+    """Copies of its files under way."""
     execs: dict[str, Exec] = field(default_factory=dict)
     pending: list[PendingStreams] = field(default_factory=list)
     """Clients that attached before the start."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
+from moby_components.engine.moby.interfaces import interface_stats
 from moby_components.engine.moby.processes import process_table
 from moby_components.engine.moby.rendering.check import lacks
 from moby_components.engine.moby.rendering.discarded import discarded
@@ -54,7 +56,8 @@ class Looking:
         runtime = self._core.runtime_of(entry.record)
         if "stats" not in runtime.features:
             raise lacks(entry.record.runtime, "statistics", "stats")
-        return await runtime.stats(entry.id)
+        found = await runtime.stats(entry.id)
+        return replace(found, networks=interface_stats(entry.record.pid))
 
     async def changes(self, ref: str) -> Sequence[Change]:
         """Without what only the engine and the runtime made: mount points, /dev, the /etc files."""

@@ -1,0 +1,1 @@
+"""Files of containers: docker cp in and out, docker export."""
