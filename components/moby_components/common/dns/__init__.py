@@ -1,13 +1,12 @@
 """The embedded resolver: one small process per platform that knows the names of its containers.
 
     resolver = Resolver(run, log)                       docker run --network app --name web
-    resolver.service()                                  python .../dns/__main__.py, kept by the supervisor
+    resolver.service()                                  the process, kept by the supervisor
     await resolver.name(Named(...))                     web, its aliases and short id on network app
     await resolver.serve(Client(...))                   127.0.0.11:53 inside its namespace answers
 
-The process (`process`, `control`, `door`, `answer`, `forward`, ...) imports neither asyncio nor
-anything of the daemon, so that it stays at about ten megabytes; only `handle` and `records` belong to
-the daemon's side. Importing this package loads none of either.
+`handle`, `connection` and `records` are the daemon's side; `process` is the other one. Importing this
+package loads none of them.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Resolver:
 
     def service(self) -> Service:
         """For `Component.services`. The process is one per platform and outlives a killed daemon."""
-        program = Path(__file__).with_name("__main__.py")
+        program = Path(__file__).with_name("process") / "__main__.py"
         return Service(
             name="dns",
             argv=(

@@ -3,17 +3,17 @@ under way at once."""
 
 from __future__ import annotations
 
-from moby_components.common.dns.spaces import of_socket
-from moby_components.common.dns.upstream import MOST, Host, server
+from moby_components.common.dns.process.spaces import of_socket
+from moby_components.common.dns.process.upstream import MOST, Host, server
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from moby_components.common.dns.door import Door
-    from moby_components.common.dns.forward import Forward
-    from moby_components.common.dns.upstream import Server
+    from moby_components.common.dns.process.door import Door
+    from moby_components.common.dns.process.forward import Forward
+    from moby_components.common.dns.process.upstream import Server
 
 MOST_FORWARDS = 128
 MOST_CONNECTIONS = 16

@@ -14,14 +14,14 @@ import os
 import socket
 import struct
 
-from moby_components.common.dns.loop import GONE, READ, WRITE
+from moby_components.common.dns.process.loop import GONE, READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from moby_components.common.dns.loop import Loop
-    from moby_components.common.dns.server import Server
+    from moby_components.common.dns.process.loop import Loop
+    from moby_components.common.dns.process.server import Server
 
 LARGEST_LINE = 64 << 20
 KEPT = 20  # log lines, for a daemon that comes later

@@ -11,16 +11,16 @@ from __future__ import annotations
 import os
 import socket
 
-from moby_components.common.dns import wire
-from moby_components.common.dns.loop import READ, WRITE
-from moby_components.common.dns.spaces import inside
+from moby_components.common.dns.process import wire
+from moby_components.common.dns.process.loop import READ, WRITE
+from moby_components.common.dns.process.spaces import inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from moby_components.common.dns.asker import Asker
-    from moby_components.common.dns.server import Server
+    from moby_components.common.dns.process.asker import Asker
+    from moby_components.common.dns.process.server import Server
 
 PATIENCE = 2.0  # seconds for one attempt
 ROUNDS = 2

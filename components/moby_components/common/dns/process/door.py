@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import socket
 
-from moby_components.common.dns.asker import MOST_CONNECTIONS
-from moby_components.common.dns.loop import GONE, READ, WRITE
+from moby_components.common.dns.process.asker import MOST_CONNECTIONS
+from moby_components.common.dns.process.loop import GONE, READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from moby_components.common.dns.asker import Asker
-    from moby_components.common.dns.server import Server
+    from moby_components.common.dns.process.asker import Asker
+    from moby_components.common.dns.process.server import Server
 
 BUDGET = 16
 """Datagrams taken from one socket before the others have their turn: a flood of one container costs

@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 
-from moby_components.common.dns.control import Control
-from moby_components.common.dns.harden import harden
-from moby_components.common.dns.loop import Loop
-from moby_components.common.dns.server import Server
+from moby_components.common.dns.process.control import Control
+from moby_components.common.dns.process.harden import harden
+from moby_components.common.dns.process.loop import Loop
+from moby_components.common.dns.process.server import Server
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from moby_components.common.dns.wire import AAAA, PTR, A, encode_name, record
+from moby_components.common.dns.process.wire import AAAA, PTR, A, encode_name, record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 import resource
 import struct
 
-from moby_components.common.dns.spaces import libc
+from moby_components.common.dns.process.spaces import libc
 
 PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 23, 24, 38
 CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_SYS_ADMIN = 10, 12, 21

@@ -7,22 +7,22 @@ import errno
 import os
 import socket
 
-from moby_components.common.dns import wire
-from moby_components.common.dns.answer import answer
-from moby_components.common.dns.asker import MOST_FORWARDS, Asker
-from moby_components.common.dns.door import Door
-from moby_components.common.dns.forward import Forward
-from moby_components.common.dns.names import Names
-from moby_components.common.dns.natrule import ADDRESS, redirect
-from moby_components.common.dns.spaces import bound, identity, inside, loopback_up, open_space
-from moby_components.common.dns.upstream import Host
+from moby_components.common.dns.process import wire
+from moby_components.common.dns.process.answer import answer
+from moby_components.common.dns.process.asker import MOST_FORWARDS, Asker
+from moby_components.common.dns.process.door import Door
+from moby_components.common.dns.process.forward import Forward
+from moby_components.common.dns.process.names import Names
+from moby_components.common.dns.process.natrule import ADDRESS, redirect
+from moby_components.common.dns.process.spaces import bound, identity, inside, loopback_up, open_space
+from moby_components.common.dns.process.upstream import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    from moby_components.common.dns.loop import Loop
+    from moby_components.common.dns.process.loop import Loop
 
 MOST_OUTSTANDING = 2048
 FEW = 8

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from moby_components.common.dns import wire
+from moby_components.common.dns.process import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from moby_components.common.dns.names import Names
+    from moby_components.common.dns.process.names import Names
 
 
 def answer(names: Names, visible: Sequence[str], data: bytes, *, tcp: bool) -> bytes | wire.Query | None:
