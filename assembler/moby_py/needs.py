@@ -28,7 +28,17 @@ class Binary:
 class Feature:
     """A kernel or host feature known by name to `moby_py.host` (see `host.FEATURES`)."""
 
-    name: Literal["overlayfs", "user-namespaces", "seccomp", "cgroup", "cgroup-single-owner", "root"]
+    name: Literal[
+        "overlayfs",
+        "user-namespaces",
+        "seccomp",
+        "cgroup",
+        "cgroup-single-owner",
+        "root",
+        "bridge-networks",
+        "private-networks",
+        "tun",
+    ]
     why: str = ""
     optional: bool = False
 

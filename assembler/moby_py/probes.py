@@ -12,6 +12,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -146,6 +147,44 @@ def cgroup_single_owner() -> Probe:
     )
 
 
+def bridge_networks() -> Probe:
+    """Bridges, veth pairs and nftables rules, for components that make ordinary networks."""
+    from moby_py.probes_network import bridge_networks as tried
+
+    return Probe(*tried())
+
+
+def private_networks() -> Probe:
+    """The same in a network namespace of one's own: an ordinary user may, inside a user namespace."""
+    from moby_py import probes_network
+
+    if os.geteuid() == 0:
+        return bridge_networks()
+    code = "import runpy, sys; sys.exit(runpy.run_path(sys.argv[1])['try_here']() or 0)"
+    argv = [sys.executable, "-I", "-S", "-c", code, probes_network.__file__]
+    said = _try("unshare", "--user", "--map-root-user", *argv)
+    if said:
+        return Probe(False, f"an ordinary user cannot make networks here - {said}", "use network/host")
+    return Probe(True, "bridges, veth pairs and nftables rules can be made in a user namespace")
+
+
+def tun() -> Probe:
+    """Opening the device is what a user-mode network stack begins with; nothing is made by that."""
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        return Probe(
+            False,
+            f"/dev/net/tun may not be opened by user {os.geteuid()} - its mode is "
+            f"{Path('/dev/net/tun').stat().st_mode & 0o777:04o}, usual is 0666",
+            "sudo chmod 0666 /dev/net/tun",
+        )
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        return Probe(False, f"/dev/net/tun cannot be opened - {reason}", "sudo modprobe tun")
+    return Probe(True, "tunnel interfaces can be made (/dev/net/tun)")
+
+
 FEATURES: Mapping[str, Callable[[], Probe]] = {
     "root": root,
     "user-namespaces": user_namespaces,
@@ -153,6 +192,9 @@ FEATURES: Mapping[str, Callable[[], Probe]] = {
     "seccomp": seccomp,
     "cgroup": cgroup,
     "cgroup-single-owner": cgroup_single_owner,
+    "bridge-networks": bridge_networks,
+    "private-networks": private_networks,
+    "tun": tun,
 }
 
 

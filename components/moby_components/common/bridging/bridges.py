@@ -7,8 +7,10 @@ somebody flushed the ruleset - is answered by loading them whole.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from moby_components.common.bridging import legs, names, rules, sysctls
 from moby_components.common.bridging.legs import Leg
 from moby_components.common.bridging.plan import Defaults, Plan, make_plan
 from moby_components.common.bridging.ports import Ports
+from moby_components.common.bridging.relay import Relay
 from moby_components.common.bridging.world import World
 from moby_components.common.nft import NftError
 from moby_py.errors import Conflict, MobyError, Unavailable
@@ -47,6 +50,7 @@ class Bridges:
         self._ports = Ports()
         self._plans: dict[str, Plan] = {}
         self._legs: dict[str, Leg] = {}
+        self._relays: dict[str, Relay] = {}
         self._loaded = False
 
     def plan(self, draft: NetworkRecord) -> NetworkRecord:
@@ -59,6 +63,9 @@ class Bridges:
 
     async def close(self) -> None:
         """Let go of sockets and threads. Where no container is left, everything else goes too."""
+        for relay in self._relays.values():
+            await relay.close()
+        self._relays.clear()
         if not self._legs:
             await self._world.run(self._clear)
         await self._world.run(self._ports.close)
@@ -75,17 +82,47 @@ class Bridges:
 
     async def attach(self, request: AttachRequest) -> Attachment:
         try:
-            return await self._world.run(lambda: self._attach(request))
+            attachment = await self._world.run(lambda: self._attach(request))
         except BaseException as error:
             if not isinstance(error, MobyError):  # cancelled: it may have come to its end all the same
-                await self._world.run(lambda: self._detach(request))
+                await self.detach(request)
             raise
+        await self._relay(_key(request))
+        return attachment
 
     async def detach(self, request: AttachRequest) -> None:
+        relay = self._relays.pop(_key(request), None)
+        if relay:
+            await relay.close()
         await self._world.run(lambda: self._detach(request))
 
     async def recover(self, endpoints: Sequence[Endpoint]) -> None:
         await self._world.run(lambda: self._recover(endpoints))
+        for key in list(self._legs):
+            await self._relay(key)
+
+    async def _relay(self, key: str) -> None:
+        """Accept at the sockets that hold the endpoint's ports; idempotent while they are the same."""
+        listeners, old = self._ports.listeners(key), self._relays.get(key)
+        if old and old.listeners == listeners:
+            return
+        if old:
+            del self._relays[key]
+            await old.close()
+        leg = self._legs.get(key)
+        if leg and listeners:
+            self._relays[key] = Relay(self._connect, self._log, listeners, leg.address)
+
+    async def _connect(self, address: str, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        made = await self._world.run(lambda: socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
+        try:
+            made.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(made, (address, port))
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     # -- in the world's thread -----------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Published ports: taken from the host for as long as they are published.
 
-Packets to them never reach a socket (the rules turn them to the container first), but a socket of ours
-holds each, so that no other program takes it meanwhile, a port of another program is found to be
-taken, and "any free port" is truly free.
+The rules turn packets to the container before they reach a socket, but a socket of ours holds each
+port, so that no other program takes it meanwhile, a port of another program is found to be taken, and
+"any free port" is truly free. What the rules cannot turn arrives at it (`relay`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from moby_py.errors import Conflict, InvalidArgument, Unsupported
 from moby_py.model import PortBinding
 
 _PROTOCOLS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-_TRIES = 32
+_TRIES, _BACKLOG = 32, 128
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - Docker's own default
 
 
@@ -27,11 +28,19 @@ class Taken:
 
     bindings: list[PortBinding] = field(default_factory=list)
     sockets: list[socket.socket] = field(default_factory=list)
+    listeners: list[tuple[socket.socket, int]] = field(default_factory=list)
+    """Of `sockets` those of TCP, each with the container's port."""
+
+    def hold(self, binding: PortBinding, held: socket.socket) -> None:
+        self.sockets.append(held)
+        if binding.protocol == "tcp":
+            self.listeners.append((held, binding.container_port))
 
     def close(self) -> None:
         for it in self.sockets:
             it.close()
         self.sockets.clear()
+        self.listeners.clear()
 
 
 class Ports:
@@ -68,10 +77,15 @@ class Ports:
         for binding in bindings:
             taken.bindings.append(binding)
             try:
-                taken.sockets.append(_hold(binding.protocol, binding.host_ip, binding.host_port))
+                taken.hold(binding, _hold(binding.protocol, binding.host_ip, binding.host_port))
             except OSError as error:
                 lost.append(f"{_shown(binding)}: {error.strerror}")
         return lost
+
+    def listeners(self, owner: str) -> list[tuple[socket.socket, int]]:
+        """The sockets of an endpoint at which connections may arrive, each with the container's port."""
+        taken = self._taken.get(owner)
+        return list(taken.listeners) if taken else []
 
     def drop(self, owner: str) -> None:
         taken = self._taken.pop(owner, None)
@@ -103,7 +117,8 @@ class Ports:
                 if not binding.host_port and error.errno == errno.EADDRINUSE and held and left:
                     continue  # free for one family and not for the other: another number
                 raise _refused(error, host, number, target, binding) from None
-            taken.sockets += held
+            for it in held:
+                taken.hold(binding, it)
             taken.bindings += [replace(binding, host_ip=host, host_port=number) for host in hosts]
             return
 
@@ -121,14 +136,17 @@ class Ports:
 
 
 def _hosts(binding: PortBinding, default: str, families: set[int]) -> list[str]:
+    """The addresses to publish on. TCP over IPv6 reaches a container without IPv6 as well: those
+    connections are carried over."""
     given = binding.host_ip or default
     if not given:
-        return [host for family, host in ((4, ANY4), (6, ANY6)) if family in families]
+        both = 6 in families or (binding.protocol == "tcp" and has_ipv6())
+        return [host for yes, host in ((4 in families, ANY4), (both, ANY6)) if yes]
     try:
         address = ipaddress.ip_address(given)
     except ValueError:
         raise InvalidArgument(f"invalid IP address: {given}") from None
-    if address.version not in families:
+    if address.version not in families and (address.version, binding.protocol) != (6, "tcp"):
         raise Unsupported(
             f"cannot publish on {given} - the container has no IPv{address.version} address",
             hint=f"give its network an IPv{address.version} subnet",
@@ -136,9 +154,17 @@ def _hosts(binding: PortBinding, default: str, families: set[int]) -> list[str]:
     return [str(address)]
 
 
+def has_ipv6() -> bool:
+    """Whether the calling thread's namespace has any IPv6 address (a loopback counts)."""
+    try:
+        return bool(Path("/proc/thread-self/net/if_inet6").read_bytes())
+    except OSError:
+        return False
+
+
 def _hold(protocol: str, host: str, port: int) -> socket.socket:
-    """A socket that owns the port. Nothing arrives at it; tcp listens, so that the port counts as
-    taken for everybody, and a connection left over from before (TIME_WAIT) does not count."""
+    """A socket that owns the port. TCP listens, so that the port counts as taken for everybody, while
+    a connection left over from before (TIME_WAIT) does not count."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     held = socket.socket(family, _PROTOCOLS[protocol] | socket.SOCK_CLOEXEC)
     try:
@@ -148,7 +174,7 @@ def _hold(protocol: str, host: str, port: int) -> socket.socket:
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind((host, port))
         if protocol == "tcp":
-            held.listen(1)
+            held.listen(_BACKLOG)
     except BaseException:
         held.close()
         raise

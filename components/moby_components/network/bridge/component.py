@@ -23,7 +23,9 @@ class BridgeNetwork(Network):
     name: ClassVar[str] = "bridge"
     summary: ClassVar[str] = "bridges, NAT and published ports over netlink and nftables"
     drivers: ClassVar[tuple[str, ...]] = ("bridge",)
-    needs: ClassVar[tuple[Need, ...]] = (Feature("root", why="making bridges in the host's network"),)
+    needs: ClassVar[tuple[Need, ...]] = (
+        Feature("bridge-networks", why="its networks are bridges in the host's network"),
+    )
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
