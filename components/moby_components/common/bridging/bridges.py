@@ -16,10 +16,12 @@ from dataclasses import replace
 
 from moby_components.common import netlink
 from moby_components.common.bridging import legs, names, rules, sysctls
+from moby_components.common.bridging.hostfirewall import LEAVE, HostFirewall
 from moby_components.common.bridging.legs import Leg
 from moby_components.common.bridging.plan import Defaults, Plan, make_plan
 from moby_components.common.bridging.ports import Ports
 from moby_components.common.bridging.relay import Relay
+from moby_components.common.bridging.watch import Watch
 from moby_components.common.bridging.world import World
 from moby_components.common.nft import NftError
 from moby_py.errors import Conflict, MobyError, Unavailable
@@ -29,8 +31,9 @@ from moby_py.model import Attachment, AttachRequest, Endpoint, NetworkRecord
 class Bridges:
     """The `network` contract for bridge networks in the namespace `world` ("": the host's own).
 
-    `platform` names interfaces and tables; `part` tells two worlds of one platform apart. All methods
-    may be called concurrently, from one event loop; the work is done by the world's thread.
+    `platform` names interfaces and tables; `part` tells two worlds of one platform apart;
+    `host_firewall` is a mode of `hostfirewall`. All methods may be called concurrently, from one event
+    loop; the work is done by the world's thread.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Bridges:
         world: str = "",
         part: str = "",
         defaults: Defaults | None = None,
+        host_firewall: str = LEAVE,
         log: logging.Logger | None = None,
     ) -> None:
         self.table = names.table(platform, part)
@@ -50,6 +54,8 @@ class Bridges:
         self._ports = Ports()
         self._plans: dict[str, Plan] = {}
         self._legs: dict[str, Leg] = {}
+        self._firewall = HostFirewall(host_firewall, self.tag, self._log)
+        self._watch = Watch(self._world, self._look_again, self._log)
         self._relays: dict[str, Relay] = {}
         self._loaded = False
 
@@ -59,10 +65,12 @@ class Bridges:
         return replace(draft, sandbox="private", addressing="engine", names="engine")
 
     async def open(self) -> None:
-        """Nothing yet: rules of an earlier life stay in force until `recover` replaces them."""
+        """Rules of an earlier life stay in force until `recover` replaces them."""
+        await self._watch.open()
 
     async def close(self) -> None:
         """Let go of sockets and threads. Where no container is left, everything else goes too."""
+        await self._watch.close()
         for relay in self._relays.values():
             await relay.close()
         self._relays.clear()
@@ -76,9 +84,11 @@ class Bridges:
 
     async def create(self, record: NetworkRecord) -> None:
         await self._world.run(lambda: self._create(record))
+        await self._world.run(self._tell_firewall)
 
     async def remove(self, record: NetworkRecord) -> None:
         await self._world.run(lambda: self._remove(record))
+        await self._world.run(self._tell_firewall)
 
     async def attach(self, request: AttachRequest) -> Attachment:
         try:
@@ -123,6 +133,10 @@ class Bridges:
             made.close()
             raise
         return made
+
+    async def _look_again(self) -> None:
+        """Somebody changed the host's rules: ours may be gone, a dockerd may have come."""
+        await self._world.run(self._mend)
 
     # -- in the world's thread -----------------------------------------------------------------
 
@@ -279,9 +293,25 @@ class Bridges:
                 if link.name.startswith(names.veths(self.tag)) or link.alias.startswith(self._alias(""))
             ]
         )
+        self._firewall.clear(self._world.nft)
         if self._loaded:
             self._world.nft.run(rules.gone(self.table))
         self._loaded = False
+
+    def _mend(self) -> None:
+        self._tell_firewall()
+        if not self._loaded:
+            return
+        for family in ("inet", "bridge"):
+            try:
+                self._world.nft.run(f"list set {family} {self.table} {rules.WITNESS[family]}")
+            except NftError:
+                self._log.warning("somebody removed the rules of this platform; loading them again")
+                self._reload()
+                return
+
+    def _tell_firewall(self) -> None:
+        self._firewall.refresh(self._world.nft, sorted(plan.bridge for plan in self._plans.values()))
 
     # -- rules ---------------------------------------------------------------------------------
 

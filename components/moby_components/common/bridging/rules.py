@@ -20,6 +20,9 @@ from moby_components.common.bridging import names
 from moby_components.common.bridging.legs import Leg
 from moby_components.common.bridging.plan import Plan
 
+WITNESS = {"inet": "internal", "bridge": "own6"}
+"""A small set in each table: where it can be listed, the table is there."""
+
 _INET = """
   set bridges { type ifname; }
   set internal { type ifname; }

@@ -34,6 +34,7 @@ class BridgeNetwork(Network):
             context.platform.name,
             part="" if context.id == self.name else context.id,
             defaults=Defaults(mtu=options["mtu"], icc=options["icc"], masquerade=options["ip_masquerade"]),
+            host_firewall=options["host_firewall"],
             log=self.log,
         )
 
