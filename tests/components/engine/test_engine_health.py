@@ -204,7 +204,7 @@ def test_a_container_gets_healthy_then_unhealthy_and_events_say_so(tmp_path: Pat
             assert (await health(home, id)).status == "starting"
 
             async def is_(status: str) -> bool:
-                return (await health(home, id)).status == status
+                return bool((await health(home, id)).status == status)
 
             await until(lambda: is_("healthy"))
             well.unlink()

@@ -125,7 +125,7 @@ def test_a_reboot_restarts_what_policies_ask_for(tmp_path: Path) -> None:
             began = now_ns()
             home.engine = await home.reopened()
             for name in ("always", "unless-stopped", "on-failure"):
-                await until(lambda name=name: record(home, ids[name]).status == "running")  # type: ignore[misc]
+                await until(lambda name=name: record(home, ids[name]).status == "running")
                 assert nanoseconds(record(home, ids[name]).started_at) > began
             assert (record(home, ids["no"]).status, record(home, ids["no"]).exit_code) == ("exited", 255)
             assert record(home, stopped).status == "exited"

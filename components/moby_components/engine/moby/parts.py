@@ -1,6 +1,7 @@
 """What the facade is made of, imported when an engine opens: `build`, `check` and `components` only look
 at the class, and stay quick."""
 
+from moby_components.engine.moby.archives.copying import Archives
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.execs import Execs
 from moby_components.engine.moby.health.monitor import Health
@@ -17,11 +18,13 @@ from moby_components.engine.moby.lifecycle.watch import Watcher
 from moby_components.engine.moby.listing import select
 from moby_components.engine.moby.logs.reader import read_log
 from moby_components.engine.moby.logs.rotate import Rotator
+from moby_components.engine.moby.logs.shipping import Shipping
 from moby_components.engine.moby.looking import Looking
 from moby_components.engine.moby.streams.attach import attach
 from moby_components.engine.moby.volumes import Volumes
 
 __all__ = [
+    "Archives",
     "Core",
     "Creator",
     "Execs",
@@ -32,6 +35,7 @@ __all__ = [
     "Releaser",
     "Remover",
     "Rotator",
+    "Shipping",
     "Starter",
     "Stopper",
     "Volumes",

@@ -63,6 +63,8 @@ class Recovery:
             await self._one(entry, tasks.get(entry.id))
         for entry in list(core.entries.values()):
             self._boot(entry)
+            if not entry.record.live:
+                self._watcher.rest(entry)
 
     async def _tasks(self) -> dict[str, tuple[str, Runtime, TaskState]]:
         found = {}

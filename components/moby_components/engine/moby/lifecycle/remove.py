@@ -23,6 +23,7 @@ class Remover:
         self._volumes = volumes
         self._releaser = releaser
         self._stopper = stopper
+        self._watcher = watcher
         watcher.remove = self._auto_remove
 
     async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
@@ -49,6 +50,7 @@ class Remover:
         core.save(entry)
         try:
             await self._releaser.release(entry)
+            await self._watcher.last_lines(entry)
             await core.store.release(entry.id)
             await asyncio.to_thread(shutil.rmtree, core.layout.containers / entry.id, True)
         except Exception as error:

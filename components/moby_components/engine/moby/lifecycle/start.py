@@ -46,6 +46,7 @@ class Starter:
         core, record = self._core, entry.record
         runtime_id, runtime = core.runtime_wanted(record)
         check_features(record.intent, runtime_id, runtime.features)
+        self._watcher.check(entry)
         record.runtime = runtime_id
         record.starting = True
         record.error = ""

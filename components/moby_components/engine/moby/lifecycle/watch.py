@@ -13,6 +13,7 @@ from moby_components.engine.moby.entry import Entry
 from moby_components.engine.moby.health.monitor import Health
 from moby_components.engine.moby.lifecycle.release import Releaser
 from moby_components.engine.moby.logs.rotate import Rotator
+from moby_components.engine.moby.logs.shipping import Shipping
 from moby_components.engine.moby.restart import RestartPolicy, worth_retrying
 from moby_py.errors import MobyError, NotFound
 from moby_py.model import ExitStatus
@@ -25,11 +26,14 @@ _EXEC_GRACE = 2.0
 class Watcher:
     """`again` and `remove` are set by those who start and remove: they need this one first."""
 
-    def __init__(self, core: Core, releaser: Releaser, rotator: Rotator, health: Health) -> None:
+    def __init__(
+        self, core: Core, releaser: Releaser, rotator: Rotator, health: Health, shipping: Shipping
+    ) -> None:
         self._core = core
         self._releaser = releaser
         self._rotator = rotator
         self._health = health
+        self._shipping = shipping
         self.again: Callable[[Entry], Awaitable[None]]
         self.remove: Callable[[Entry], Awaitable[None]]
 
@@ -52,6 +56,7 @@ class Watcher:
             core.log_plan(entry.record),
             partial(runtime.reopen_log, entry.id),
         )
+        self._shipping.watch(entry)
         entry.monitor = core.spawn(self._wait(entry), f"wait for {entry.id[:12]}")
 
     async def _wait(self, entry: Entry) -> None:
@@ -134,6 +139,18 @@ class Watcher:
         """One restart more; its delay is recorded, so that a killed daemon begins no crash loop anew."""
         entry.record.restart_count += 1
         entry.record.back_off = entry.back_off.next(ran_for)
+
+    def check(self, entry: Entry) -> None:
+        """What a start needs for its log. Raises `Unavailable`."""
+        self._shipping.check(entry)
+
+    def rest(self, entry: Entry) -> None:
+        """Of a container that does not run: what an earlier daemon had not sent of its log."""
+        self._shipping.watch(entry)
+
+    async def last_lines(self, entry: Entry) -> None:
+        """Its log is about to go."""
+        await self._shipping.finish(entry)
 
     def remove_later(self, entry: Entry) -> None:
         """--rm, once the lock is free."""
