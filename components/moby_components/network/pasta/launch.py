@@ -1,0 +1,43 @@
+"""Becomes the uplink once its world is there: `python launch.py WORLD RECORD PROGRAM ARG...`.
+
+The supervisor starts services before the component opens, and the component makes the world when it
+opens. RECORD gets our pid, which the program keeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+PATIENCE = 5.0
+
+
+def main(world: str, record: str, argv: list[str]) -> None:
+    """Never returns: exec, or exit status 1 when no world appears."""
+    namespaces = Path("/proc/self/ns/net").stat().st_dev
+    deadline = time.monotonic() + PATIENCE
+    while not is_pinned(world, namespaces):
+        if time.monotonic() > deadline:
+            sys.exit(f"there is no network namespace at {world}")
+        time.sleep(0.01)
+    fd = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    os.write(fd, b"%d\n" % os.getpid())
+    with contextlib.suppress(PermissionError):
+        os.setsid()  # no Ctrl-C of a terminal is meant for it
+    os.chdir("/")
+    os.execv(argv[0], argv)  # noqa: S606 - no shell is meant
+
+
+def is_pinned(path: str, namespaces: int) -> bool:
+    """Whether a namespace is mounted on `path`; `namespaces` is the device of all namespace files."""
+    try:
+        return Path(path).stat().st_dev == namespaces
+    except FileNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
