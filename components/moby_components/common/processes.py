@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,8 +52,10 @@ class Child:
         cwd: Path | None = None,
         pass_fds: Sequence[int] = (),
         executable: str | None = None,
+        group: bool = False,
     ) -> None:
         self._name = Path(argv[0]).name
+        self._group = group
         self._out = os.memfd_create("out", os.MFD_CLOEXEC)
         self._err = os.memfd_create("err", os.MFD_CLOEXEC)
         self._pidfd = -1
@@ -66,6 +69,7 @@ class Child:
                 env=clean_environment() if env is None else dict(env),
                 cwd=cwd,
                 pass_fds=tuple(pass_fds),
+                process_group=0 if group else None,
             )
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError as error:
@@ -83,10 +87,10 @@ class Child:
             async with asyncio.timeout(timeout):
                 await ended.wait()
         except TimeoutError as error:
-            self._process.kill()
+            self._kill()
             raise RuntimeFailed(f"{self._name} was killed - no end after {timeout:g} s") from error
         except asyncio.CancelledError:
-            self._process.kill()
+            self._kill()
             raise
         finally:
             loop.remove_reader(self._pidfd)
@@ -95,6 +99,13 @@ class Child:
             out, err = self._read(self._out), self._read(self._err)
             self._close()
         return Finished(code, out, err)
+
+    def _kill(self) -> None:
+        """With `group`, what it started as well: it leads a process group of its own."""
+        if self._group:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
 
     @staticmethod
     def _read(fd: int) -> bytes:

@@ -1,0 +1,108 @@
+"""A chain of plugins run by the rules of the CNI specification 1.0, section 4 (execution of networks).
+
+ADD goes forward and hands each result on, CHECK goes forward with the last result, DEL goes backward
+with it, GC (from 1.1 on) tells every plugin who is still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moby_components.network.cni.plugin import Place, Plugins
+from moby_py.errors import DataError, MobyError
+
+Config = Mapping[str, Any]
+"""A network configuration list as it is in the file, runtimeConfig already in its plugins."""
+
+
+async def add(plugins: Plugins, config: Config, place: Place, lock: int) -> dict[str, Any]:
+    """Join; the plugins inherit the descriptor `lock`. Raises MobyError of the first plugin that fails;
+    the caller then calls `delete`."""
+    result: dict[str, Any] | None = None
+    for plugin in config["plugins"]:
+        result = await plugins.call(
+            plugin["type"],
+            "ADD",
+            _for_plugin(config, plugin, result),
+            network=config["name"],
+            place=place,
+            keep=(lock,),
+        )
+    if result is None or not isinstance(result.get("ips", []), list):
+        last = config["plugins"][-1]["type"]
+        raise DataError(f"network {config['name']}: CNI plugin {last} answered ADD with no result")
+    return result
+
+
+async def check(plugins: Plugins, config: Config, place: Place, result: dict[str, Any]) -> None:
+    """Raises MobyError when a plugin finds that its work is no longer there. A list that says
+    `disableCheck`, or one older than CNI 0.4, is not asked."""
+    if config.get("disableCheck") in (True, "true") or older(config["cniVersion"], "0.4.0"):
+        return
+    for plugin in config["plugins"]:
+        await plugins.call(
+            plugin["type"], "CHECK", _for_plugin(config, plugin, result), network=config["name"], place=place
+        )
+
+
+async def delete(plugins: Plugins, config: Config, place: Place, result: dict[str, Any] | None) -> None:
+    """Leave. Every plugin is asked even when one fails: half a clean-up is better than none. Raises
+    the first failure at the end."""
+    first: MobyError | None = None
+    if older(config["cniVersion"], "0.4.0"):
+        result = None  # prevResult on DEL came with 0.4
+    for plugin in reversed(config["plugins"]):
+        try:
+            await plugins.call(
+                plugin["type"],
+                "DEL",
+                _for_plugin(config, plugin, result),
+                network=config["name"],
+                place=place,
+            )
+        except MobyError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
+async def collect(plugins: Plugins, config: Config, valid: Sequence[tuple[str, str]]) -> None:
+    """GC: whatever belongs to none of `valid` (container id, interface) goes. Raises as `delete`."""
+    first: MobyError | None = None
+    attachments = [{"containerID": container, "ifname": interface} for container, interface in valid]
+    for plugin in config["plugins"]:
+        document = {**_for_plugin(config, plugin, None), "cni.dev/valid-attachments": attachments}
+        try:
+            await plugins.call(plugin["type"], "GC", document, network=config["name"])
+        except MobyError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
+async def common_version(plugins: Plugins, types: Sequence[str], wanted: str) -> str:
+    """`wanted`, or the highest version that every plugin speaks where that is higher or `wanted` is
+    not spoken by all; `wanted` where they have none in common (the plugin then says so itself)."""
+    spoken: set[str] | None = None
+    for type in types:
+        versions = set(await plugins.versions(type))
+        spoken = versions if spoken is None else spoken & versions
+    known = [v for v in spoken or () if v in ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")]
+    return max(known, key=_numbers) if known else wanted
+
+
+def older(version: str, than: str) -> bool:
+    return _numbers(version) < _numbers(than)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+
+
+def _for_plugin(config: Config, plugin: Config, previous: dict[str, Any] | None) -> dict[str, Any]:
+    """Section 4, "deriving execution configuration": name and version are the list's."""
+    document = {**plugin, "name": config["name"], "cniVersion": config["cniVersion"]}
+    if previous is not None:
+        document["prevResult"] = previous
+    return document
