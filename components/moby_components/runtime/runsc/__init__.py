@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from moby_components.common.mounts import CLONE_NEWNET, unshare
+from moby_components.common.netns import in_thread
 from moby_components.common.ociruntime import CONMON, OciRuntime
 from moby_py import Component, hookimpl
 from moby_py.model import ProcessTable, Sandbox
@@ -31,6 +34,15 @@ done
 exec {program} "$@"
 """
 
+# Until 2024 runsc took a network namespace for the host's where this file exists; since Linux 6.10 it
+# exists in all of them. https://github.com/google/gvisor/blob/master/runsc/sandbox/network.go (isRootNS)
+_MARK_OF_THE_HOST = "/proc/sys/net/core/rmem_default"
+_HIDING_IT = (
+    *("unshare", "--mount", "--propagation", "private", "sh", "-c"),
+    f'mount -t tmpfs -o ro,size=4k none {Path(_MARK_OF_THE_HOST).parent} && exec "$@"',
+    "sh",
+)
+
 
 class Runsc(OciRuntime):
     name = "runsc"
@@ -47,12 +59,18 @@ class Runsc(OciRuntime):
     def global_arguments(self) -> tuple[str, ...]:
         # Without the option each version takes its own default: ptrace until 2022, systrap since.
         platform = self.options.get("platform")
-        return (f"--platform={platform}",) if platform else ()
+        own = (f"--platform={platform}",) if platform else ()
+        # The sandbox would keep what it knows of the root, and since 2023 also what it writes there, to
+        # itself: `cp` into a container would not be seen in it, `diff` and `commit` not what it wrote.
+        return (*own, f"--file-access={self.options.get('file_access') or 'shared'}", "--overlay2=none")
 
     def arguments(self, sandbox: Sandbox) -> tuple[str, ...]:
         mode = {"host": "host", "empty": "none"}.get(sandbox.mode, "sandbox")
         cgroups = () if self.host.controllers else ("--ignore-cgroups",)
         return (f"--network={'sandbox' if sandbox.path else mode}", *cgroups)
+
+    def through(self, what: str, more: Sequence[str]) -> Sequence[str]:
+        return _HIDING_IT if what == "start" and "--network=sandbox" in more and _seen_everywhere() else ()
 
     def exec_program(self, *, tty: bool) -> Path:
         if not tty:
@@ -69,6 +87,8 @@ class Runsc(OciRuntime):
 
     def adapt(self, config: dict[str, Any]) -> dict[str, Any]:
         config.get("linux", {}).pop("seccomp", None)  # the sandbox has its own, far stricter filter
+        if "root" in config:
+            _keep_tmp(config)
         return config
 
     async def top(self, container_id: str, ps_args: str) -> ProcessTable:
@@ -82,6 +102,34 @@ class Runsc(OciRuntime):
             cells = (row.get("uid"), row.get("pid"), row.get("ppid"), row.get("stime"), row.get("time"))
             rows.append((*(str(cell) for cell in cells), str(row.get("cmd", ""))))
         return ProcessTable(titles=_TITLES, rows=tuple(rows))
+
+
+@cache
+def _seen_everywhere() -> bool:
+    """Whether this kernel shows the file in a new network namespace too."""
+
+    def look() -> bool:
+        unshare(CLONE_NEWNET)
+        return Path(_MARK_OF_THE_HOST).exists()
+
+    try:
+        return in_thread(look)
+    except OSError:
+        return False
+
+
+def _keep_tmp(config: dict[str, Any]) -> None:
+    """Where an image's /tmp is empty, the sandbox lays a file system of its own on it that nobody else
+    sees: not `cp`, `diff`, `commit` or `export`. A mount that is there already keeps it from that."""
+    mounts = config["mounts"]
+    tmp = Path(config["root"]["path"], "tmp")
+    if any(mount["destination"].rstrip("/") == "/tmp" for mount in mounts) or tmp.is_symlink() or not tmp.is_dir():
+        return
+    options = ["rbind", "rprivate", *(["ro"] if config["root"].get("readonly") else [])]
+    place = next(
+        (n for n, mount in enumerate(mounts) if mount["destination"].startswith("/tmp/")), len(mounts)
+    )
+    mounts.insert(place, {"destination": "/tmp", "type": "bind", "source": str(tmp), "options": options})
 
 
 @hookimpl
