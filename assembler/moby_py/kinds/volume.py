@@ -6,17 +6,24 @@
                                               mount(volume, container) -> a path of the host, to be bound
 
 The records (name, driver, options, labels) are the engine's; a driver is asked by the `Volume` itself
-and needs no database. The driver word of Docker's `-d` is the component's id in the platform.
+and needs no database. The driver word of Docker's `-d` is the component's id in the platform; "local",
+which clients say when their user said nothing, means the first volume component where none has that id.
+
+The engine calls `create` before it records a volume, and again before each `mount`: what a kill or a
+restored state lost is made up for there.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from moby_py.component import Component
 from moby_py.model import Volume
+
+STAGING = "staging"
+"""The user of a volume while `fill` works in it."""
 
 
 class VolumeDriver(Component):
@@ -48,6 +55,21 @@ class VolumeDriver(Component):
     @abstractmethod
     async def remove(self, volume: Volume) -> None:
         """Delete the data. Idempotent."""
+
+    async def fill(self, volume: Volume, work: Callable[[Path], Awaitable[None]]) -> None:
+        """Give an empty volume all its data at once (`volume import`, `volume clone`): `work` fills an
+        empty folder, which becomes the volume's data when it returns; when it raises, the volume stays
+        empty. Nobody has the volume mounted. Raises Conflict for one that holds data.
+
+        This one moves the data up from a folder within the volume. Override it where something better
+        is at hand, such as one rename."""
+        from moby_py.staging import fill_within
+
+        folder = await self.mount(volume, STAGING)
+        try:
+            await fill_within(folder, work)
+        finally:
+            await self.unmount(volume, STAGING)
 
     async def usage(self, volume: Volume) -> int:
         """Bytes on disk; -1 where nobody can tell."""

@@ -19,6 +19,7 @@ from engine_doubles import FolderStore
 
 from moby_components.engine.moby import Moby
 from moby_components.network.none import NoNetwork
+from moby_components.volume.local.component import Local
 from moby_components.runtime.runc import Runc
 from moby_py.assembled import Assembled
 from support.context import make_context
@@ -63,8 +64,15 @@ async def opened(root: Path) -> tuple[Moby, Runc, FolderStore]:
     store = FolderStore(make_context(FolderStore, root))
     store.add("docker.io/library/busybox:latest", root / "base", Cmd=["true"])
     network = NoNetwork(make_context(NoNetwork, root))
+    volumes = Local(make_context(Local, root))
+    await volumes.open()
     await runtime.open()
-    for kind, component in (("runtime", runtime), ("image_store", store), ("network", network)):
+    for kind, component in (
+        ("runtime", runtime),
+        ("image_store", store),
+        ("network", network),
+        ("volume", volumes),
+    ):
         wiring.add(kind, component.name, component)
     engine = Moby(make_context(Moby, root, wiring=wiring))
     await engine.open()

@@ -14,6 +14,7 @@ from engine_doubles import FolderStore, HostRuntime
 from moby_components.common import mounts
 from moby_components.engine.moby import Moby
 from moby_components.network.none import NoNetwork
+from moby_components.volume.local.component import Local
 from moby_py.assembled import Assembled
 from moby_py.kinds import Secrets
 from moby_py.model import AttachOptions, Event
@@ -99,13 +100,20 @@ async def house(
     runtime = HostRuntime(make_context(HostRuntime, root))
     store = FolderStore(make_context(FolderStore, root))
     network = NoNetwork(make_context(NoNetwork, root))
+    volumes = Local(make_context(Local, root))
+    await volumes.open()
     base = root / "base"
     for folder in ("bin", "etc", "data"):
         (base / folder).mkdir(parents=True)
     (base / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nweb:x:33:34::/:/bin/sh\n")
     (base / "data/seed").write_text("from the image")
     store.add("docker.io/library/busybox:latest", base, Env=["FROM=image"], Cmd=["true"])
-    for kind, component in (("runtime", runtime), ("image_store", store), ("network", network)):
+    for kind, component in (
+        ("runtime", runtime),
+        ("image_store", store),
+        ("network", network),
+        ("volume", volumes),
+    ):
         wiring.add(kind, component.name, component)
     if secrets is not None:
         wiring.add("secrets", secrets.name, secrets)

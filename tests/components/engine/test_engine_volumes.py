@@ -81,15 +81,15 @@ def test_a_new_volume_gets_what_the_image_has(tmp_path: Path) -> None:
     async def work() -> None:
         async with house(tmp_path) as home:
             os.chown(home.root / "base/data", 33, 34)
-            id = await home.create("true", host={"Binds": ["a:/data", "b:/data2", "c:/etc/copy:nocopy"]})
+            id = await home.create("true", host={"Binds": ["aa:/data", "bb:/data2", "cc:/etc/copy:nocopy"]})
             await home.output(id)
-            folder = Path((await home.engine.volume_inspect("a")).mountpoint)
+            folder = Path((await home.engine.volume_inspect("aa")).mountpoint)
             assert (folder / "seed").read_text() == "from the image"
             (folder / "seed").write_text("mine")
             await home.engine.start(id)
             await home.engine.wait(id)
             assert (folder / "seed").read_text() == "mine"
-            assert list(Path((await home.engine.volume_inspect("c")).mountpoint).iterdir()) == []
+            assert list(Path((await home.engine.volume_inspect("cc")).mountpoint).iterdir()) == []
 
     run(work)
 
@@ -150,12 +150,12 @@ def test_a_volume_with_a_mount_of_its_own(tmp_path: Path) -> None:
 def test_wrong_volumes(tmp_path: Path) -> None:
     async def work() -> None:
         async with house(tmp_path) as home:
-            with refused(NotFound, 'error looking up volume plugin nfs: plugin "nfs" not found'):
-                await home.engine.volume_create("x", driver="nfs")
-            with refused(InvalidArgument, 'create x: invalid option: "colour"'):
-                await home.engine.volume_create("x", options={"colour": "red"})
-            first = await home.engine.volume_create("x", labels={"a": "b"})
-            assert await home.engine.volume_create("x") == first
+            with refused(NotFound, 'create xx: error looking up volume plugin nfs: plugin "nfs" not found'):
+                await home.engine.volume_create("xx", driver="nfs")
+            with refused(InvalidArgument, 'create xx: invalid option: "colour"'):
+                await home.engine.volume_create("xx", options={"colour": "red"})
+            first = await home.engine.volume_create("xx", labels={"a": "b"})
+            assert await home.engine.volume_create("xx") == first
             id = await home.create(
                 "true",
                 host={"Mounts": [{"Type": "bind", "Source": str(tmp_path / "missing"), "Target": "/m"}]},

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Callable
 
 from moby_components.common.tree import holes
 from moby_components.common.tree.attributes import give, give_open, xattrs
@@ -17,16 +18,18 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def copy_tree(source: int, target: int) -> None:
+def copy_tree(source: int, target: int, *, check: Callable[[], object] = bool) -> None:
     """All below the directory `source` into the empty directory `target`, and its own attributes too
     (both descriptors stay the caller's). Hard links, holes, times and extended attributes are kept, and
     blocks are shared where the file system can; device nodes and owners that this user namespace does
-    not know are left out. What vanishes meanwhile is passed over. Blocking; raises OSError."""
+    not know are left out. What vanishes meanwhile is passed over. `check` is called now and then, and
+    may raise to end it. Blocking; raises OSError."""
     with DirTree(os.dup(source), "the tree") as old, DirTree(os.dup(target), "the copy") as new:
         links: dict[tuple[int, int], bytes] = {}
         todo: list[tuple[bytes, bool]] = [(b"", False)]
         while todo:
             path, below_done = todo.pop()
+            check()
             try:
                 reading = old.directory(path)
             except (FileNotFoundError, DataError):

@@ -24,10 +24,6 @@ class Layout:
         return self.state / "engine.db"
 
     @property
-    def volumes(self) -> Path:
-        return self.state / "volumes"
-
-    @property
     def containers(self) -> Path:
         return self.state / "containers"
 
@@ -55,7 +51,6 @@ class Layout:
     def make(self) -> None:
         """The folders themselves, mode 0700."""
         for path in (
-            self.volumes,
             self.containers,
             *(self.run / name for name in ("rootfs", "files", "secrets", "shm", "netns")),
         ):

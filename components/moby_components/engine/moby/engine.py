@@ -7,10 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from moby_components.engine.moby.rendering.shape import check_volume_shape
-from moby_py.component import Context
+from moby_components.engine.moby.words.archives import ArchiveWords
+from moby_components.engine.moby.words.networks import NetworkWords
+from moby_components.engine.moby.words.volumes import VolumeWords
+from moby_py.component import Context, Service
 from moby_py.errors import InvalidArgument, Unavailable
-from moby_py.kinds import Engine
+from moby_py.kinds import Engine, Network
 from moby_py.model import (
     AttachOptions,
     Change,
@@ -27,17 +29,17 @@ from moby_py.model import (
     RemovedImage,
     Stats,
     Streams,
-    Volume,
 )
 
 if TYPE_CHECKING:
+    from moby_components.common.dns import Resolver
     from moby_components.engine.moby.core import Core
 
 _many = list
 """The built-in, which the contract's method `list` hides in the class body."""
 
 
-class Moby(Engine):
+class Moby(ArchiveWords, NetworkWords, VolumeWords, Engine):
     """Docker's containers on any runtime, store and network."""
 
     name: ClassVar[str] = "moby"
@@ -46,6 +48,7 @@ class Moby(Engine):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._core_if_open: Core | None = None
+        self._resolver: Resolver | None = None
 
     async def open(self) -> None:
         if self._core_if_open is not None:
@@ -53,32 +56,51 @@ class Moby(Engine):
         from moby_components.engine.moby import parts
 
         self._parts = parts
-        core = parts.Core(self.context)
+        core = parts.Core(self.context, self._names())
         try:
             self._volumes = parts.Volumes(core)
             self._rotator = parts.Rotator(core.spawn)
             self._images = parts.Images(core)
             self._execs = parts.Execs(core)
             self._looking = parts.Looking(core)
+            self._archives = parts.Archives(core, self._volumes)
             self._creator = parts.Creator(core, self._images, self._volumes)
             releaser = parts.Releaser(core, self._volumes, self._rotator)
-            watcher = parts.Watcher(core, releaser, self._rotator)
+            health = parts.Health(core, self._execs)
+            watcher = parts.Watcher(core, releaser, self._rotator, health, parts.Shipping(core))
             starter = parts.Starter(core, self._volumes, releaser, watcher)
-            self._stopper = parts.Stopper(core, starter)
+            self._stopper = parts.Stopper(core, starter, health)
             self._remover = parts.Remover(core, self._volumes, releaser, self._stopper, watcher)
-            self._volumes.sweep()
+            await self._volumes.recover()
             self._core_if_open = core
+            await core.networks.open()
             await parts.Recovery(core, releaser, watcher, self._stopper, self._remover).run()
         except BaseException:
             self._core_if_open = core
             await self.close()
             raise
 
+    def services(self) -> Sequence[Service]:
+        resolver = self._names()
+        return (resolver.service(),) if resolver is not None else ()
+
+    def _names(self) -> Resolver | None:
+        """The resolver, where a network component of the platform needs one."""
+        networks = self.context.wiring.all(Network).values()
+        if self._resolver is None and any(n.drivers and not n.own_names for n in networks):
+            from moby_components.common.dns import Resolver
+
+            self._resolver = Resolver(self.context.dirs.run, self.log)
+        return self._resolver
+
     async def close(self) -> None:
         core, self._core_if_open = self._core_if_open, None
         if core is not None:
+            await self._archives.close()
             await core.close()
             self._rotator.close()
+        if self._resolver is not None:
+            await self._resolver.close()
 
     async def shutdown(self) -> None:
         await self._stopper.shutdown()
@@ -228,28 +250,6 @@ class Moby(Engine):
             "bytes": report.bytes,
             "runtime_directories": len(stale),
         }
-
-    # -- volumes ---------------------------------------------------------------------------------
-
-    async def volume_create(
-        self,
-        name: str = "",
-        *,
-        driver: str = "local",
-        options: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Volume:
-        check_volume_shape(name, driver, options, labels)
-        return self._volumes.create(self._volumes.plan(name, driver=driver, options=options, labels=labels))
-
-    async def volumes(self) -> Sequence[Volume]:
-        return self._volumes.all()
-
-    async def volume_inspect(self, name: str) -> Volume:
-        return self._volumes.get(name)
-
-    async def volume_remove(self, name: str, *, force: bool = False) -> None:
-        await self._volumes.remove(name, force=force)
 
     # -- the platform ----------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class MountPlan:
     create_source: bool = False
     copy: bool = True
     subpath: str = ""
-    driver: str = "local"
+    driver: str = ""
     driver_options: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
@@ -193,7 +193,7 @@ def _mount(entry: Mapping[str, Any]) -> MountPlan:
             mode="z",
             copy=not options.get("NoCopy") and not subpath,
             subpath=subpath,
-            driver=driver.get("Name") or "local",
+            driver=str(driver.get("Name") or ""),
             driver_options=tuple(sorted((driver.get("Options") or {}).items())),
             labels=tuple(sorted((options.get("Labels") or {}).items())),
         )
