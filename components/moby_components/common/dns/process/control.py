@@ -91,7 +91,7 @@ class Session:
             self._flush()
         if events & (READ | GONE):
             try:
-                said = self._sock.recv(1 << 20)
+                said = self._sock.recv(1 << 16)
             except BlockingIOError:
                 return
             except OSError:
@@ -120,6 +120,8 @@ class Session:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             answer = {"error": f"not a request: {error!r}"}
         self.send(json.dumps({"id": number, **answer}) + "\n")
+        if self._control.server is not None:
+            self._control.server.tidy()
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         server = self._control.server

@@ -22,35 +22,46 @@ NETLINK_NETFILTER = 12
 NLMSG_ERROR = 2
 REQUEST, ACK, CREATE, APPEND = 0x001, 0x004, 0x400, 0x800
 BATCH_BEGIN, BATCH_END, SUBSYSTEM = 0x10, 0x11, 10
-NEWTABLE, DELTABLE, NEWCHAIN, NEWRULE = (SUBSYSTEM << 8 | number for number in (0, 2, 3, 6))
+NEWTABLE, NEWCHAIN, NEWRULE, DELRULE = (SUBSYSTEM << 8 | number for number in (0, 3, 6, 8))
 IPV4, LOCAL_OUT, DSTNAT = 2, 3, -100
 NESTED = 0x8000
 
 
-def redirect(udp_port: int, tcp_port: int) -> None:
-    """Put the table into the namespace of this thread, in place of one that is there. Raises OSError,
-    for example where the kernel has no nf_tables."""
-    messages = [
-        _message(BATCH_BEGIN, 0, b"", SUBSYSTEM),
-        # Made, so that there is one to delete, then made anew: idempotent in one transaction.
-        _message(NEWTABLE, CREATE, _name(1, TABLE)),
-        _message(DELTABLE, 0, _name(1, TABLE)),
-        _message(NEWTABLE, CREATE, _name(1, TABLE)),
-        _message(NEWCHAIN, CREATE, _chain()),
-        _message(NEWRULE, CREATE | APPEND, _rule(socket.IPPROTO_UDP, udp_port)),
-        _message(NEWRULE, CREATE | APPEND | ACK, _rule(socket.IPPROTO_TCP, tcp_port)),
-        _message(BATCH_END, 0, b"", SUBSYSTEM),
-    ]
-    last = len(messages) - 2
-    data = b"".join(
-        struct.pack("=I", len(body) + 4) + body[:4] + struct.pack("=I", number) + body[8:]
-        for number, body in enumerate(messages)
-    )
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    with socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER) as netlink:
+def redirect(udp_port: int, tcp_port: int) -> socket.socket:
+    """Put the rules into the namespace of this thread, in place of those that a process before us left.
+    Raises OSError, for example where the kernel has no nf_tables.
+
+    Closing a netlink socket waits until its namespace has destroyed what was replaced, ten milliseconds
+    or more: the socket is handed back, to be closed when there is time. (Replacing the table instead of
+    the rules would wait that long within the transaction.)"""
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
+    try:
         netlink.bind((0, 0))
-        netlink.send(data)
-        _judge(netlink, last)
+        _transact(
+            netlink,
+            [
+                _message(NEWTABLE, CREATE, _name(1, TABLE)),
+                _message(NEWCHAIN, CREATE, _chain()),
+                _message(DELRULE, 0, _name(1, TABLE) + _name(2, CHAIN)),
+                _message(NEWRULE, CREATE | APPEND, _rule(socket.IPPROTO_UDP, udp_port)),
+                _message(NEWRULE, CREATE | APPEND | ACK, _rule(socket.IPPROTO_TCP, tcp_port)),
+            ],
+        )
+    except BaseException:
+        netlink.close()
+        raise
+    return netlink
+
+
+def _transact(netlink: socket.socket, messages: list[bytes]) -> None:
+    """All or nothing; the last message has ACK set. Raises OSError with the kernel's word."""
+    batch = [_message(BATCH_BEGIN, 0, b"", SUBSYSTEM), *messages, _message(BATCH_END, 0, b"", SUBSYSTEM)]
+    numbered = (
+        struct.pack("=I", len(body) + 4) + body[:4] + struct.pack("=I", number) + body[8:]
+        for number, body in enumerate(batch)
+    )
+    netlink.send(b"".join(numbered))
+    _judge(netlink, len(messages))
 
 
 def _judge(netlink: socket.socket, last: int) -> None:

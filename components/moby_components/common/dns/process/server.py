@@ -67,6 +67,7 @@ class Server:
         self.gateways: dict[tuple[str, str], Gateway] = {}
         self.outstanding = 0
         self.spare = Spare()
+        self.lingering: list[socket.socket] = []
         self._say = say
 
     def handle(
@@ -87,6 +88,11 @@ class Server:
 
     def name(self, named: Mapping[str, Any]) -> None:
         self.names.name(named)
+
+    def tidy(self) -> None:
+        """Close what is slow to close: after a request, and after all of a `sync`."""
+        while self.lingering:
+            self.lingering.pop().close()
 
     def unname(self, container: str, network: str) -> None:
         self.names.unname(container, network)
@@ -168,7 +174,7 @@ class Server:
         loopback_up()
         udp, tcp = self._pair(ADDRESS, 0)
         try:
-            redirect(udp.getsockname()[1], tcp.getsockname()[1])
+            self.lingering.append(redirect(udp.getsockname()[1], tcp.getsockname()[1]))
         except OSError as error:
             udp.close()
             tcp.close()
