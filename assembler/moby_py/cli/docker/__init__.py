@@ -31,6 +31,8 @@ COMMANDS: dict[str, str] = {
     "port": f"{_HERE}.port:port",
     "diff": f"{_HERE}.diff:diff",
     "commit": f"{_HERE}.commit:commit",
+    "cp": f"{_HERE}.cp:cp",
+    "export": f"{_HERE}.export:export",
     "events": f"{_HERE}.events:events",
     "images": f"{_HERE}.images:images",
     "pull": f"{_HERE}.pull:pull",
@@ -58,6 +60,7 @@ SECTIONS: dict[str, list[str]] = {
     "Containers": [
         *("run", "create", "start", "attach", "exec", "ps", "logs", "stop", "kill", "restart", "pause"),
         *("unpause", "rm", "wait", "rename", "update", "top", "stats", "port", "diff", "commit"),
+        *("cp", "export"),
     ],
     "Images": ["images", "pull", "push", "rmi", "tag", "history", "save", "load", "import"],
     "By noun": ["container", "image", "volume", "network", "secret", "system"],

@@ -22,7 +22,7 @@ container = LazyGroup(
         "list": COMMANDS["ps"],
         **_same("logs", "stop", "kill", "restart", "pause", "unpause", "rm", "wait", "rename", "update"),
         "inspect": f"{_HERE}.inspect:inspect_container",
-        **_same("top", "stats", "port", "diff", "commit"),
+        **_same("top", "stats", "port", "diff", "commit", "cp", "export"),
         "prune": f"{_HERE}.prune:containers",
     },
 )
