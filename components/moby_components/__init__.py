@@ -12,6 +12,7 @@ BUILTINS: dict[str, str] = {
     "network.cni": "moby_components.network.cni",
     "network.host": "moby_components.network.host",
     "network.netavark": "moby_components.network.netavark",
+    "network.remote": "moby_components.network.remote",
     "network.pasta": "moby_components.network.pasta",
     "volume.local": "moby_components.volume.local",
     "secrets.age": "moby_components.secrets.age",

@@ -18,7 +18,17 @@ from moby_components.common.netlink import Netlink, wire
 from moby_components.common.netlink.links import Link, list_links
 from moby_components.common.netlink.wire import Message
 
-__all__ = ["Link", "add_stand_in", "delete", "find", "move", "reflect_newest", "set_default_routes", "take"]
+__all__ = [
+    "Link",
+    "add_stand_in",
+    "delete",
+    "find",
+    "list_links",
+    "move",
+    "reflect_newest",
+    "set_default_routes",
+    "take",
+]
 
 _SETLINK, _DELROUTE, _GETROUTE, _NEWROUTE = 19, 25, 26, 24
 _IFNAME, _NET_NS_FD = 3, 28
