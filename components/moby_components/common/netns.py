@@ -31,21 +31,30 @@ def run_in(path: str | os.PathLike[str], work: Callable[[], T]) -> T:
     what `work` raises, and OSError where the namespace cannot be entered."""
     if not os.fspath(path):
         return work()
+
+    def enter() -> T:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(fd)
+        finally:
+            os.close(fd)
+        return work()
+
+    return in_thread(enter)
+
+
+def in_thread(work: Callable[[], T]) -> T:
+    """The result of `work` in a thread that lives no longer: what it changes of itself goes with it."""
     found: list[T] = []
     failure: list[BaseException] = []
 
-    def enter() -> None:
+    def run() -> None:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                setns(fd)
-            finally:
-                os.close(fd)
             found.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller below
+        except BaseException as error:
             failure.append(error)
 
-    thread = threading.Thread(target=enter, name="netns")
+    thread = threading.Thread(target=run, name="netns")
     thread.start()
     thread.join()
     if failure:

@@ -154,7 +154,12 @@ class OciBase(Runtime):
         return task
 
     async def _command(self, task: Task, what: str, *args: str) -> None:
-        await self.cli.command(task.dir.path / "runtime.log", what, *args, more=more_of(task))
+        log, more = task.dir.path / "runtime.log", more_of(task)
+        await self.cli.command(log, what, *args, more=more, through=self.through(what, more))
+
+    def through(self, what: str, more: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """Words before the program's for one of its commands; `more` are the container's arguments."""
+        return ()
 
     def _state(self, task: Task) -> TaskState:
         status = task.exit()

@@ -31,10 +31,17 @@ class Cli:
         return [f"--root={self.root}", f"--log={log}", "--log-format=json", *self.extra, *more]
 
     async def command(
-        self, log: Path, what: str, *args: str, more: Sequence[str] = (), subject: str = ""
+        self,
+        log: Path,
+        what: str,
+        *args: str,
+        more: Sequence[str] = (),
+        subject: str = "",
+        through: Sequence[str] = (),
     ) -> Finished:
-        """Run `what` with `args`. Raises `RuntimeFailed` with the runtime's own last words."""
-        argv = [str(self.program), *self.arguments(log, more), what, *args]
+        """Run `what` with `args`, `through` another program if one is given. Raises `RuntimeFailed`
+        with the runtime's own last words."""
+        argv = [*through, str(self.program), *self.arguments(log, more), what, *args]
         finished = await run(argv, timeout=COMMAND_TIMEOUT)
         if finished.code != 0:
             raise failure(f"cannot {what} the container", log, finished.words, subject)

@@ -37,9 +37,10 @@ exec {program} "$@"
 # Until 2024 runsc took a network namespace for the host's where this file exists; since Linux 6.10 it
 # exists in all of them. https://github.com/google/gvisor/blob/master/runsc/sandbox/network.go (isRootNS)
 _MARK_OF_THE_HOST = "/proc/sys/net/core/rmem_default"
+# (A mount on .../core would not do: each network namespace has a directory of its own there.)
 _HIDING_IT = (
     *("unshare", "--mount", "--propagation", "private", "sh", "-c"),
-    f'mount -t tmpfs -o ro,size=4k none {Path(_MARK_OF_THE_HOST).parent} && exec "$@"',
+    f'mount -t tmpfs -o ro,size=4k none {Path(_MARK_OF_THE_HOST).parents[1]} && exec "$@"',
     "sh",
 )
 
@@ -123,7 +124,11 @@ def _keep_tmp(config: dict[str, Any]) -> None:
     sees: not `cp`, `diff`, `commit` or `export`. A mount that is there already keeps it from that."""
     mounts = config["mounts"]
     tmp = Path(config["root"]["path"], "tmp")
-    if any(mount["destination"].rstrip("/") == "/tmp" for mount in mounts) or tmp.is_symlink() or not tmp.is_dir():
+    if (
+        any(mount["destination"].rstrip("/") == "/tmp" for mount in mounts)
+        or tmp.is_symlink()
+        or not tmp.is_dir()
+    ):
         return
     options = ["rbind", "rprivate", *(["ro"] if config["root"].get("readonly") else [])]
     place = next(
