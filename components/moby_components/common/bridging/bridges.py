@@ -23,6 +23,7 @@ from moby_components.common.bridging.ports import Ports
 from moby_components.common.bridging.relay import Relay
 from moby_components.common.bridging.watch import Watch
 from moby_components.common.bridging.world import World
+from moby_components.common.netlink import conntrack
 from moby_components.common.nft import NftError
 from moby_py.errors import Conflict, MobyError, Unavailable
 from moby_py.model import Attachment, AttachRequest, Endpoint, NetworkRecord
@@ -213,6 +214,7 @@ class Bridges:
             self._plug(request, leg, plan)
             self._change(add=rules.of_leg(leg))
             self._legs[key] = leg
+            self._forget_flows(leg)
         except BaseException as error:
             self._detach(request)
             if isinstance(error, Conflict):
@@ -244,8 +246,21 @@ class Bridges:
         leg = self._legs.pop(key, None)
         if leg and self._loaded:
             self._change(remove=rules.of_leg(leg))
+            self._forget_flows(leg)
         self._world.delete_links([names.veth(self.tag, request.container_id, request.network_id)])
         self._ports.drop(key)
+
+    def _forget_flows(self, leg: Leg) -> None:
+        udp = [port for port in leg.ports if port.protocol == "udp"]
+        if not udp:
+            return
+        try:
+            for address in leg.sources:
+                conntrack.forget_udp_from(address)
+            for number, version in {(port.host_port, 6 if ":" in port.host_ip else 4) for port in udp}:
+                conntrack.forget_udp_to(number, version)
+        except OSError as error:
+            self._log.warning("flows to published UDP ports may go on as before: %s", error)
 
     def _recover(self, endpoints: Sequence[Endpoint]) -> None:
         self._legs.clear()

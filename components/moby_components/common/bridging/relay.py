@@ -35,10 +35,12 @@ class Relay:
         self._log = log
         self._carrying: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
+        self._own: list[socket.socket] = []
         for listener, port in listeners:
             # A descriptor of its own: the other one keeps the port whatever happens here.
             own = listener.dup()
             own.setblocking(False)
+            self._own.append(own)
             self._accepting.append(asyncio.create_task(self._accept(own, address, port), name="relay"))
 
     async def close(self) -> None:
@@ -48,24 +50,25 @@ class Relay:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for own in self._own:
+            own.close()
 
     async def _accept(self, listener: socket.socket, address: str, port: int) -> None:
         loop = asyncio.get_running_loop()
-        with listener:
-            while True:
-                try:
-                    client, _ = await loop.sock_accept(listener)
-                except OSError as error:
-                    # Out of descriptors, mostly: those who wait in the backlog are not lost.
-                    self._log.warning("accepting for %s port %d: %s", address, port, error)
-                    await asyncio.sleep(1)
-                    continue
-                if len(self._carrying) >= _MOST:
-                    client.close()
-                    continue
-                task = asyncio.create_task(self._carry(client, address, port), name="relay")
-                self._carrying.add(task)
-                task.add_done_callback(self._carrying.discard)
+        while True:
+            try:
+                client, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                # Out of descriptors, mostly: those who wait in the backlog are not lost.
+                self._log.warning("accepting for %s port %d: %s", address, port, error)
+                await asyncio.sleep(1)
+                continue
+            if len(self._carrying) >= _MOST:
+                client.close()
+                continue
+            task = asyncio.create_task(self._carry(client, address, port), name="relay")
+            self._carrying.add(task)
+            task.add_done_callback(self._carrying.discard)
 
     async def _carry(self, client: socket.socket, address: str, port: int) -> None:
         with client, contextlib.suppress(OSError):
