@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import TextIO
+
 import click
 
 
@@ -12,8 +18,8 @@ import click
 @click.option("--state", metavar="DIR", help="Where its state lives, if it cannot be found.")
 def logs(directory: str, follow: bool, tail: int, state: str | None) -> None:
     """Print the log of a platform's daemon. The log of a container: OUT/bin/NAME logs CONTAINER."""
-    import time
     from collections import deque
+    from itertools import chain
 
     from moby_py.errors import MobyError, PermissionDenied
     from moby_py.platform import load
@@ -31,12 +37,40 @@ def logs(directory: str, follow: bool, tail: int, state: str | None) -> None:
             f"{built.name} has no log yet - it was never started with this state directory",
             hint=f"moby-py up -d {built.directory}",
         ) from None
-    with stream:
-        for line in deque(stream, maxlen=max(tail, 0)):
+    with stream, ExitStack() as stack:
+        older = [stack.enter_context(file) for file in _older(built.log_file)]
+        for line in deque(chain(*older, stream), maxlen=max(tail, 0)):
             click.echo(line, nl=False)
-        while follow:
-            line = stream.readline()
-            if line:
+        if follow:
+            _follow(stream, built.log_file)
+
+
+def _older(log: Path) -> list[TextIO]:
+    """The files that rotation has put aside, oldest first."""
+    found: list[TextIO] = []
+    for number in count(1):
+        try:
+            found.append(log.with_name(f"{log.name}.{number}").open(encoding="utf-8", errors="replace"))
+        except OSError:
+            return found[::-1]
+    raise AssertionError("count() has no end")
+
+
+def _follow(stream: TextIO, log: Path) -> None:
+    """For ever; over rotations, of which the old file is read to its end first."""
+    import time
+
+    while True:
+        for line in stream:
+            click.echo(line, nl=False)
+        try:
+            moved = os.fstat(stream.fileno()).st_ino != log.stat().st_ino
+        except FileNotFoundError:
+            moved = False  # in the middle of a rotation
+        if moved:
+            for line in stream:  # what was written before it was renamed
                 click.echo(line, nl=False)
-            else:
-                time.sleep(0.2)  # a terminal's reader: the one place where waiting a little is fine
+            stream.close()
+            stream = log.open(encoding="utf-8", errors="replace")
+        else:
+            time.sleep(0.2)  # a terminal's reader: the one place where waiting a little is fine

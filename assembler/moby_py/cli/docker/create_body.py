@@ -153,6 +153,7 @@ def _health(o: Mapping[str, Any]) -> dict[str, Any] | None:
         ("Interval", "health_interval"),
         ("Timeout", "health_timeout"),
         ("StartPeriod", "health_start_period"),
+        ("StartInterval", "health_start_interval"),
     ):
         if o[key]:
             shape[field] = parsing.duration(o[key], f"--{key.replace('_', '-')}")

@@ -53,7 +53,7 @@ TEXT = (
     (("--runtime",), "ID", "A runtime of this platform."),
     (("--stop-signal",), "SIGNAL", "The signal to stop it with."),
     (("--shm-size",), "SIZE", "Size of /dev/shm."),
-    (("--log-driver",), "NAME", "Where output is kept (json-file, none)."),
+    (("--log-driver",), "NAME", "json-file, local, journald or none."),
     (("--pid",), "MODE", "host or container:NAME."),
     (("--ipc",), "MODE", "host, none, private, shareable, container:NAME."),
     (("--uts",), "MODE", "host."),
@@ -67,6 +67,7 @@ TEXT = (
     (("--health-interval",), "TIME", "Between two looks (30s)."),
     (("--health-timeout",), "TIME", "Longest look (30s)."),
     (("--health-start-period",), "TIME", "Failures do not count so long."),
+    (("--health-start-interval",), "TIME", "Between two looks of the start period (5s)."),
 )
 NUMBERS = (
     (("--pids-limit",), "Most processes; -1 for any."),

@@ -16,9 +16,11 @@ from moby_py.cli.docker.complete import names
 @click.option("--since", default="", metavar="TIME", help="From then on: 10m, or 2026-01-02T03:04:05Z.")
 @click.option("--until", default="", metavar="TIME", help="Until then.")
 @click.option("-t", "--timestamps", is_flag=True, help="With the time of each line.")
-@click.option("--details", is_flag=True, hidden=True, expose_value=False)
+@click.option("--details", is_flag=True, help="With what its log options (labels, env, tag) choose.")
 @click.argument("container", shell_complete=names("container"))
-def logs(container: str, follow: bool, tail: str, since: str, until: str, timestamps: bool) -> None:
+def logs(
+    container: str, follow: bool, tail: str, since: str, until: str, timestamps: bool, details: bool
+) -> None:
     """Show what a container has written to stdout and stderr."""
     from moby_py.cli.docker.frames import Demultiplexer
     from moby_py.cli.docker.session import write
@@ -36,6 +38,7 @@ def logs(container: str, follow: bool, tail: str, since: str, until: str, timest
             "since": moment(since),
             "until": moment(until),
             "timestamps": timestamps,
+            "details": details,
         },
     )
     demux = None if found["Config"]["Tty"] else Demultiplexer()

@@ -123,8 +123,12 @@ class EventBus:
 
 
 def matches(event: Event, filters: Filters) -> bool:
-    """Docker's rule: of each key any value, and of all keys each."""
-    return all(any(_one(event, key, value) for value in values) for key, values in filters.items() if values)
+    """Docker's rule: of each key any value (of labels every one), and of all keys each."""
+    return all(
+        (all if key == "label" else any)(_one(event, key, value) for value in values)
+        for key, values in filters.items()
+        if values
+    )
 
 
 def _one(event: Event, key: str, value: str) -> bool:
@@ -144,4 +148,4 @@ def _one(event: Event, key: str, value: str) -> bool:
     if event.type != key:
         return False
     name = event.attributes.get("name", "")
-    return event.actor.startswith(value) or name == value.removeprefix("/")
+    return event.actor.startswith(value) or name.startswith(value.removeprefix("/"))

@@ -13,16 +13,12 @@ from moby_components.engine.moby.processes import process_table
 from moby_components.engine.moby.rendering.check import lacks
 from moby_components.engine.moby.rendering.discarded import discarded
 from moby_components.engine.moby.rendering.resources import resources
-from moby_components.engine.moby.restart import RestartPolicy
-from moby_py.errors import InvalidArgument, Unsupported
+from moby_components.engine.moby.updating import updated
+from moby_py.errors import Unsupported
 from moby_py.model import Change, Container, ProcessTable, Resources, Stats
 
 _ENGINE_PATHS = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/.dockerenv")
 _ENGINE_TREES = ("/dev", "/proc", "/sys")
-_LIMITS = (
-    *("BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "Memory"),
-    *("MemorySwap", "MemoryReservation", "NanoCpus", "PidsLimit"),
-)
 
 
 class Looking:
@@ -70,21 +66,8 @@ class Looking:
         core = self._core
         async with core.locked(ref, "update") as entry:
             record = entry.record
-            host = dict(record.host)
-            changed = {key: body[key] for key in _LIMITS if body.get(key)}
-            if isinstance(body.get("PidsLimit"), int):
-                changed["PidsLimit"] = body["PidsLimit"]
-            host.update(changed)
-            policy = body.get("RestartPolicy") or {}
-            if policy.get("Name"):
-                if record.auto_remove and policy["Name"] != "no":
-                    raise InvalidArgument(
-                        "Restart policy cannot be updated because AutoRemove is enabled for the container"
-                    )
-                host["RestartPolicy"] = dict(policy)
-                RestartPolicy.of(host)
-            limits = resources(host)
-            warnings = await self._limit(entry, limits) if changed else ()
+            host, limits_change = updated(record.id, record.host, body)
+            warnings = await self._limit(entry, resources(host)) if limits_change else ()
             record.intent = {**record.intent, "HostConfig": host}
             with core.db.transaction():
                 core.db.save_intent(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from moby_py.errors import InvalidArgument, Unavailable
 from moby_py.model import ProcessTable
 
+_OTHER_PID = re.compile(r"\s+(\w*)=\s*(PID[^\s]*)")
 _EF = ("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
 
 
@@ -62,6 +64,9 @@ def _terminal(device: int) -> str:
 
 
 async def _by_ps(pids: Sequence[int], ps_args: str) -> ProcessTable:
+    for name, value in _OTHER_PID.findall(ps_args):
+        if name != "pid":  # a column that only calls itself PID would be taken for it
+            raise InvalidArgument(f'specifying "{name}={value}" is not allowed')
     words = ps_args.split()
     try:
         process = await asyncio.create_subprocess_exec(

@@ -7,7 +7,6 @@ does not exist. https://gvisor.dev/docs/
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from functools import cache
@@ -97,12 +96,12 @@ class Runsc(OciRuntime):
         task = self._task(container_id)
         log = task.dir.path / "runtime.log"
         more = task.record.get("arguments", ())
-        finished = await self.cli.command(log, "ps", "--format=json", container_id, more=more)
-        rows = []
-        for row in json.loads(finished.out):
-            cells = (row.get("uid"), row.get("pid"), row.get("ppid"), row.get("stime"), row.get("time"))
-            rows.append((*(str(cell) for cell in cells), str(row.get("cmd", ""))))
-        return ProcessTable(titles=_TITLES, rows=tuple(rows))
+        # As a table: its JSON was a list of bare pids until 2023.
+        finished = await self.cli.command(log, "ps", "--format=table", container_id, more=more)
+        lines = finished.out.decode(errors="replace").splitlines()
+        titles = tuple(lines[0].split()) if lines else _TITLES
+        rows = (tuple(line.split(None, len(titles) - 1)) for line in lines[1:])
+        return ProcessTable(titles=titles, rows=tuple(row for row in rows if len(row) == len(titles)))
 
 
 @cache

@@ -157,4 +157,5 @@ async def prune(call: Call) -> web.Response:
             continue
         gone.append(container.id)
         freed += before.get(container.id, 0)
+    engine.emit("container", "prune", "", {"reclaimed": str(freed)})
     return respond.as_json({"ContainersDeleted": gone or None, "SpaceReclaimed": freed})

@@ -36,7 +36,8 @@ async def list_(call: Call) -> web.Response:
         for name in filters.get(key, ()):
             bounds[key] = seconds((await resolve(call.backend.store, name))[1].created)
     found = [i for i in await call.backend.store.list() if _matches(i, filters, bounds)]
-    answer = [shapes.summary(image) for image in found]
+    shared = shapes.shared_sizes(await call.backend.store.list()) if call.flag("shared-size") else {}
+    answer = [shapes.summary(image, shared=shared.get(image.id, -1)) for image in found]
     if "reference" in filters:
         for shape in answer:
             shape["RepoTags"] = [t for t in shape["RepoTags"] if _named(t, filters["reference"])]
@@ -122,6 +123,7 @@ async def prune(call: Call) -> web.Response:
             continue
     await engine.collect()
     freed = max(0, before - (await store.usage()).layers)
+    engine.emit("image", "prune", "", {"reclaimed": str(freed)})
     return respond.as_json({"ImagesDeleted": gone or None, "SpaceReclaimed": freed})
 
 

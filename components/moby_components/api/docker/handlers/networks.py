@@ -123,4 +123,5 @@ async def prune(call: Call) -> web.Response:
         except (Conflict, NotFound, PermissionDenied):
             continue
         gone.append(record.name)
+    call.backend.engine.emit("network", "prune", "", {"reclaimed": "0"})
     return respond.as_json({"NetworksDeleted": gone or None})

@@ -13,9 +13,10 @@ from moby_components.api.docker.frames import frame
 from moby_components.api.docker.hijack import Hijacked, media_type
 from moby_components.api.docker.pump import pump
 from moby_components.api.docker.shapes import stats as stats_shape
+from moby_components.common.logattributes import Logged, details
 from moby_py import detach_keys
 from moby_py.errors import InvalidArgument
-from moby_py.model import AttachOptions, LogLine, LogOptions, Stats
+from moby_py.model import AttachOptions, Container, LogLine, LogOptions, Stats
 
 if TYPE_CHECKING:
     from moby_components.api.docker.call import Call
@@ -97,7 +98,9 @@ async def logs(call: Call) -> web.StreamResponse:
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
     container = await call.backend.engine.inspect(call.args["name"])
     tty = bool(container.intent.get("Tty"))
-    stamps = call.flag("timestamps")
+    stamps, extra = call.flag("timestamps"), b""
+    if call.flag("details"):
+        extra = logged_details(container).encode() + b" "
     source = call.backend.engine.logs(container.id, options)
     response = web.StreamResponse()
     response.content_type = media_type(call.version, tty=tty)
@@ -105,7 +108,7 @@ async def logs(call: Call) -> web.StreamResponse:
     async for batch in batched(source):
         pieces = []
         for line in batch:
-            text = _stamped(line, fresh) if stamps else line.text
+            text = _stamped(line, extra, stamps=stamps) if fresh else line.text
             fresh = line.text.endswith(b"\n")
             pieces.append(text if tty else frame(line.stream, text))
         if not response.prepared:
@@ -117,8 +120,15 @@ async def logs(call: Call) -> web.StreamResponse:
     return response
 
 
-def _stamped(line: LogLine, fresh: bool) -> bytes:
-    return line.time.encode() + b" " + line.text if fresh else line.text
+def _stamped(line: LogLine, extra: bytes, *, stamps: bool) -> bytes:
+    return (line.time.encode() + b" " if stamps else b"") + extra + line.text
+
+
+def logged_details(container: Container) -> str:
+    """What its log driver's options labels, env and tag choose."""
+    config = (container.intent.get("HostConfig") or {}).get("LogConfig") or {}
+    who = Logged.of(container.id, container.name, container.image, container.image_id, container.intent)
+    return details(config.get("Config") or {}, who)
 
 
 def _tail(text: str) -> int:

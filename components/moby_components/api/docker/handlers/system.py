@@ -15,12 +15,14 @@ from moby_components.api.docker.shapes import container as container_shape
 from moby_components.api.docker.shapes import image as image_shape
 from moby_components.api.docker.shapes import objects
 from moby_components.api.docker.shapes.info import host_facts
-from moby_components.api.docker.trees import tree_size
 from moby_components.api.docker.versions import NEWEST, OLDEST, show
+from moby_py.errors import InvalidArgument, MobyError
 
 if TYPE_CHECKING:
     from moby_components.api.docker.call import Call
+    from moby_py.kinds import Engine
 
+DISK_TYPES = frozenset({"container", "image", "volume", "build-cache"})
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
@@ -85,6 +87,10 @@ async def events(call: Call) -> web.StreamResponse:
     """JSON objects for as long as the client listens (or until `until`)."""
     since = times.parameter(call.text("since"), "since")
     until = times.parameter(call.text("until"), "until")
+    if since and until and since > until:
+        raise InvalidArgument(
+            f"`since` time ({call.text('since')}) cannot be after `until` time ({call.text('until')})"
+        )
     stream = respond.JsonStream(call.request)
     source = call.backend.engine.events(since=since, until=until, filters=call.filters())
     await stream.open()
@@ -94,31 +100,54 @@ async def events(call: Call) -> web.StreamResponse:
 
 
 async def disk_usage(call: Call) -> web.Response:
+    """`type` (several: container, image, volume, build-cache) asks for these only, as counting takes time."""
+    types = frozenset(call.request.query.getall("type", ()))
+    if types - DISK_TYPES:
+        raise InvalidArgument(f"unknown object type: {', '.join(sorted(types - DISK_TYPES))}")
+    wanted = types or DISK_TYPES
     backend = call.backend
     used = await backend.store.usage()
     containers = await backend.engine.list(all=True)
     images = await backend.store.list()
     users = [c.image_id for c in containers]
-    volumes = [objects.volume(v) for v in await backend.engine.volumes()]
+    shared = image_shape.shared_sizes(images)
+    volumes = [objects.volume(v) for v in await backend.engine.volumes()] if "volume" in wanted else []
     mounted = [str(m.get("Name")) for c in containers for m in c.mounts if m.get("Type") == "volume"]
     for shape in volumes:
-        size = await tree_size(shape["Mountpoint"]) if shape["Driver"] == "local" else -1
+        size = await _volume_size(backend.engine, shape["Name"])
         shape["UsageData"] = {"Size": size, "RefCount": mounted.count(shape["Name"])}
     return respond.as_json(
         {
-            "LayersSize": used.layers,
-            "Images": [image_shape.summary(i, containers=users.count(i.id)) for i in images],
+            "LayersSize": used.layers if "image" in wanted else 0,
+            "Images": [
+                image_shape.summary(i, containers=users.count(i.id), shared=shared[i.id])
+                for i in images
+                if "image" in wanted
+            ],
             "Containers": [
                 container_shape.summary(
-                    c, sizes=(used.containers.get(c.id, 0), used.images.get(c.image_id, 0))
+                    c,
+                    sizes=(
+                        own := used.containers.get(c.id, 0),
+                        own + used.images.get(c.image_id, 0),
+                    ),
                 )
                 for c in containers
+                if "container" in wanted
             ],
             "Volumes": volumes,
             "BuildCache": [],
             "BuilderSize": 0,
         }
     )
+
+
+async def _volume_size(engine: Engine, name: str) -> int:
+    """-1 where nobody can tell, also since it has gone meanwhile."""
+    try:
+        return await engine.volume_usage(name)
+    except MobyError:
+        return -1
 
 
 async def plugins(_: Call) -> web.Response:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moby_components.api.docker.names import familiar
@@ -11,7 +12,20 @@ from moby_components.api.docker.times import unix
 from moby_py.model import ImageRecord, RemovedImage
 
 
-def summary(image: ImageRecord, *, containers: int = -1) -> dict[str, Any]:
+def shared_sizes(images: Sequence[ImageRecord]) -> dict[str, int]:
+    """By image id: bytes of the layers that another image has as well. A layer is its diff id."""
+    users = Counter(layer for image in images for layer in set(image.layers))
+    return {
+        image.id: sum(
+            size for layer, size in zip(image.layers, image.layer_sizes, strict=False) if users[layer] > 1
+        )
+        if image.layer_sizes or not image.layers
+        else -1
+        for image in images
+    }
+
+
+def summary(image: ImageRecord, *, containers: int = -1, shared: int = -1) -> dict[str, Any]:
     return {
         "Id": image.id,
         "ParentId": "",
@@ -19,7 +33,7 @@ def summary(image: ImageRecord, *, containers: int = -1) -> dict[str, Any]:
         "RepoDigests": [familiar(name) for name in image.repo_digests],
         "Created": unix(image.created),
         "Size": image.size,
-        "SharedSize": -1,
+        "SharedSize": shared,
         "VirtualSize": image.size,
         "Labels": labels(image) or None,
         "Containers": containers,

@@ -14,6 +14,7 @@ from moby_components.engine.moby.networking import shown, wishes
 from moby_components.engine.moby.records import Record
 from moby_components.engine.moby.rendering.check import check, check_features, unwatched
 from moby_components.engine.moby.rendering.discarded import discarded
+from moby_components.engine.moby.rendering.logconfig import log_plan
 from moby_components.engine.moby.rendering.merge import merge
 from moby_components.engine.moby.rendering.mounts import MountPlan, plan
 from moby_components.engine.moby.rendering.network import networking
@@ -59,6 +60,7 @@ class Creator:
         warnings = check(merged, id, default_network=core.networks.default)
         if merged["HostConfig"].get("NetworkMode") != "host" and not _shares_network(merged):
             merged["Hostname"] = merged.get("Hostname") or ("" if _host_uts(merged) else id[:12])
+        merged["HostConfig"]["LogConfig"] = self._log_config(merged["HostConfig"])
         args = command(merged)
         created = now_ns()
         record = Record(
@@ -106,6 +108,14 @@ class Creator:
         self._volumes.publish(made)
         (core.layout.containers / record.id).mkdir(mode=0o700)
         core.happened(core.add(record), "create")
+
+    def _log_config(self, host: Mapping[str, Any]) -> dict[str, Any]:
+        """The platform's choice where the container names no driver: kept, whatever it is later."""
+        options = self._core.context.options
+        plan = log_plan(
+            host, driver=options.get("log_driver") or "json-file", options=options.get("log_options") or {}
+        )
+        return {"Type": plan.driver, "Config": dict(plan.settings)}
 
     def _check_free(self, name: str) -> None:
         taken = self._core.names.get(name)
