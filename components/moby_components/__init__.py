@@ -11,6 +11,7 @@ BUILTINS: dict[str, str] = {
     "network.bridge": "moby_components.network.bridge",
     "network.cni": "moby_components.network.cni",
     "network.host": "moby_components.network.host",
+    "network.macvlan": "moby_components.network.macvlan",
     "network.netavark": "moby_components.network.netavark",
     "network.remote": "moby_components.network.remote",
     "network.pasta": "moby_components.network.pasta",

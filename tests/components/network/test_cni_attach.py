@@ -20,7 +20,9 @@ pytestmark = pytest.mark.root
 
 def addresses(rig: Rig, container: str, interface: str = "eth0") -> list[str]:
     shown = rig.world.inside(container, lambda: command("ip", "-j", "addr", "show", interface))
-    return [f"{a['local']}/{a['prefixlen']}" for a in json.loads(shown)[0]["addr_info"] if a["scope"] == "global"]
+    return [
+        f"{a['local']}/{a['prefixlen']}" for a in json.loads(shown)[0]["addr_info"] if a["scope"] == "global"
+    ]
 
 
 def routes(rig: Rig, container: str) -> list[str]:
@@ -108,7 +110,10 @@ def test_a_taken_port_is_told_and_nothing_is_left(tmp_path: Path) -> None:
         async def story() -> None:
             default = await it.default()
             await it.join("first", default, ports=[PortBinding(container_port=80, host_port=18080)])
-            again = [PortBinding(container_port=1, host_port=0), PortBinding(container_port=80, host_port=18080)]
+            again = [
+                PortBinding(container_port=1, host_port=0),
+                PortBinding(container_port=80, host_port=18080),
+            ]
             with pytest.raises(
                 Conflict, match=r"^Bind for 0\.0\.0\.0:18080 failed: port is already allocated$"
             ):
@@ -188,7 +193,11 @@ def test_ipv6_and_options(tmp_path: Path) -> None:
             )
             begun = time.monotonic()
             a = await it.join(
-                "a", app, "10.72.0.9", "fd00:72::9/64", ports=[PortBinding(container_port=80, host_port=18080)]
+                "a",
+                app,
+                "10.72.0.9",
+                "fd00:72::9/64",
+                ports=[PortBinding(container_port=80, host_port=18080)],
             )
             took = time.monotonic() - begun
             await it.join("b", app, "10.72.0.10", "fd00:72::a/64")

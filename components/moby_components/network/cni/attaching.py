@@ -61,7 +61,7 @@ class Attaching:
             except MobyError as error:
                 self._log.warning("network %s: %s", request.network.name, error.message)
             try:
-                await chain.check(
+                await chain.mend(
                     self._plugins, note.config, replace_netns(note, request.sandbox.path), note.result
                 )
             except MobyError as error:
@@ -78,7 +78,16 @@ class Attaching:
         await self.notes.settled(note)
         self._ports.release(_key(note))
         async with self._place(note) as place:
-            await chain.delete(self._plugins, note.config, place, note.result)
+            try:
+                await chain.delete(self._plugins, note.config, place, note.result)
+            except MobyError as error:
+                # Once more: the bridge plugin fails where its masquerading chain is gone (a reload of the
+                # host's firewall, a reboot), but has taken the interface down, and then is content.
+                again = place if place == note.place else replace(place, netns="")
+                try:
+                    await chain.delete(self._plugins, note.config, again, note.result)
+                except MobyError:
+                    raise error from None
         self.notes.remove(note.container_id, note.network_id)
 
     async def forget_network(self, network_id: str) -> None:

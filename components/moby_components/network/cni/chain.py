@@ -15,6 +15,9 @@ from moby_py.errors import DataError, MobyError
 Config = Mapping[str, Any]
 """A network configuration list as it is in the file, runtimeConfig already in its plugins."""
 
+RULES_ONLY = frozenset({"portmap", "firewall"})
+"""Plugins that make firewall rules of one container and nothing else."""
+
 
 async def add(plugins: Plugins, config: Config, place: Place, lock: int) -> dict[str, Any]:
     """Join; the plugins inherit the descriptor `lock`. Raises MobyError of the first plugin that fails;
@@ -35,15 +38,27 @@ async def add(plugins: Plugins, config: Config, place: Place, lock: int) -> dict
     return result
 
 
-async def check(plugins: Plugins, config: Config, place: Place, result: dict[str, Any]) -> None:
-    """Raises MobyError when a plugin finds that its work is no longer there. A list that says
-    `disableCheck`, or one older than CNI 0.4, is not asked."""
+async def mend(plugins: Plugins, config: Config, place: Place, result: dict[str, Any]) -> None:
+    """CHECK, and make host rules anew where only they are wrong. Raises MobyError when another plugin
+    finds that its work is no longer there. A list that says `disableCheck`, or one older than CNI 0.4,
+    is not asked.
+
+    The specification knows no repair of one plugin. But `portmap` 1.1 looks for the IPv6 rules of a
+    container that has no IPv6, and the interface of each container with a published port would be torn
+    out at every start of the daemon for it.
+    """
     if config.get("disableCheck") in (True, "true") or older(config["cniVersion"], "0.4.0"):
         return
+    network = config["name"]
     for plugin in config["plugins"]:
-        await plugins.call(
-            plugin["type"], "CHECK", _for_plugin(config, plugin, result), network=config["name"], place=place
-        )
+        document = _for_plugin(config, plugin, result)
+        try:
+            await plugins.call(plugin["type"], "CHECK", document, network=network, place=place)
+        except MobyError:
+            if plugin["type"] not in RULES_ONLY:
+                raise
+            await plugins.call(plugin["type"], "DEL", document, network=network, place=place)
+            await plugins.call(plugin["type"], "ADD", document, network=network, place=place)
 
 
 async def delete(plugins: Plugins, config: Config, place: Place, result: dict[str, Any] | None) -> None:

@@ -47,8 +47,11 @@ class Made:
     async def take_down(self, network_id: str) -> None:
         """Bridge and file go. Idempotent."""
         config = self._read(network_id)
-        if config is not None and not config.get(_FOREIGN) and conflist.bridge(config):
-            await self._delete(conflist.bridge(config))
+        bridge = conflist.bridge(config) if config is not None else ""
+        if config is not None and bridge:
+            if not config.get(_FOREIGN):
+                bridges.delete(bridge)
+            await bridges.forget(bridge, self._programs)
         self._path(network_id).unlink(missing_ok=True)
 
     async def take_idle_down(self, configs: Iterable[Mapping[str, Any]]) -> bool:
@@ -58,12 +61,9 @@ class Made:
         there = bridges.present(names)
         for name, busy in there.items():
             if not busy:
-                await self._delete(name)
+                bridges.delete(name)
+                await bridges.forget(name, self._programs)
         return any(there.values())
-
-    async def _delete(self, bridge: str) -> None:
-        bridges.delete(bridge)
-        await bridges.forget(bridge, self._programs)
 
     def _read(self, network_id: str) -> dict[str, Any] | None:
         path = self._path(network_id)
