@@ -312,7 +312,7 @@ def test_a_second_life_takes_up_what_lives_and_clears_what_does_not(
         await again.open()
         await again.recover([Endpoint(request=r, attachment=made[r.container_name]) for r in (web, client)])
         assert host.ask("remote", HOST, 8080) == b"hello"
-        assert host.resolve("client", "10.66.1.1", "web") == ["10.66.1.2"]
+        assert await soon(lambda: host.resolve("client", "10.66.1.1", "web")) == ["10.66.1.2"]
         with pytest.raises(Conflict, match="port is already allocated"):
             await again.attach(request(host, "late", net, 4, ports=web.ports))
         assert "10.66.2." not in host.state()
@@ -426,6 +426,53 @@ def test_macvlan_joins_the_network_of_its_parent(host: World, component: Netavar
 
     host.play(story)
     assert host.state() == before
+
+
+def test_many_at_once_and_one_at_a_time_away(host: World, component: Netavark, tmp_path: Path) -> None:
+    before = host.state()
+    wishes = [
+        request(host, f"c{n}", network(1 + n % 2), 10 + n, ports=(PortBinding(container_port=80),))
+        for n in range(6)
+    ]
+    for n in range(6):
+        host.serve(f"c{n}", 80, words=f"c{n}".encode())
+
+    async def story() -> None:
+        await component.open()
+        made = await asyncio.gather(*map(component.attach, wishes))
+        assert len({attachment.ports[0].host_port for attachment in made}) == 6
+        for n, attachment in enumerate(made):
+            assert host.ask("remote", HOST, attachment.ports[0].host_port) == f"c{n}".encode()
+            assert host.resolve(f"c{n}", f"10.66.{1 + n % 2}.1", f"c{(n + 2) % 6}") == [
+                f"10.66.{1 + n % 2}.{10 + (n + 2) % 6}"
+            ]
+        for n in range(5):
+            await component.detach(wishes[n], made[n])
+        assert host.ask("remote", HOST, made[5].ports[0].host_port) == b"c5"
+        await asyncio.gather(component.detach(wishes[5], made[5]), component.detach(wishes[5], None))
+        await component.close()
+
+    host.play(story)
+    assert host.state() == before
+
+
+def test_chains_that_somebody_else_uses_are_left_alone(host: World, component: Netavark) -> None:
+    """A Podman beside us has the same chains."""
+    web = request(host, "web", network(1), 2, ports=(PortBinding(container_port=80, host_port=8080),))
+    theirs = ("iptables", "-A", "NETAVARK_FORWARD", "-s", "10.200.0.0/24", "-j", "ACCEPT")
+
+    async def story() -> None:
+        await component.open()
+        made = await component.attach(web)
+        host.inside("host", lambda: command(*theirs))
+        await component.detach(web, made)
+        await component.remove(web.network)
+        await component.close()
+
+    host.play(story)
+    rules = host.state()
+    assert "-A NETAVARK_FORWARD -s 10.200.0.0/24 -j ACCEPT" in rules
+    assert "10.66.1." not in rules
 
 
 @pytest.mark.parametrize(

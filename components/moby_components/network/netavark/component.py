@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from moby_components.common import links, predefined
 from moby_components.common.netns import in_netns
-from moby_components.network.netavark import rules, sandbox, words
+from moby_components.network.netavark import probe, rules, sandbox, words
 from moby_components.network.netavark.aardvark import Aardvark
 from moby_components.network.netavark.command import Command
 from moby_components.network.netavark.journal import Entry, Journal
@@ -121,7 +122,17 @@ class Netavark(Network):
                 self._ports.release(key)
                 raise
             self._attached[key] = attachment
-            return attachment
+        if attachment.dns:
+            await self._await_name(request, attachment.dns[0])
+        return attachment
+
+    async def _await_name(self, request: AttachRequest, server: str) -> None:
+        if not all(0 < len(label) < 64 for label in request.container_name.split(".")):
+            return  # no name that a question can hold
+        asked = partial(probe.served, server, request.container_name, ipv6=not request.ipv4)
+        with contextlib.suppress(OSError):  # the sandbox is gone already
+            if not await in_netns(request.sandbox.path, asked):
+                self.log.warning("aardvark-dns does not serve the name %s yet", request.container_name)
 
     async def _setup(self, request: AttachRequest, ports: tuple[PortBinding, ...]) -> Attachment:
         entry = self._entry(request, ports)

@@ -35,11 +35,11 @@ class Client:
         if not self._implements:
             try:
                 answer = await self._post("Plugin.Activate", None)
+                found = answer.get("Implements")
+                if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+                    raise self._garbage("Plugin.Activate", "no list in Implements")
             except MobyError as error:
                 raise type(error)(f"legacy plugin: {error.message}", hint=error.hint) from error
-            found = answer.get("Implements")
-            if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-                raise self._garbage("Plugin.Activate", "no list in Implements")
             self._implements = frozenset(found)
         if what not in self._implements:
             raise RuntimeFailed(
