@@ -36,6 +36,7 @@ class Control:
         _ask_to_go(path)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.setblocking(False)
+        os.umask(0o177)  # mode 0600 from its first moment on
         self._listener.bind(path)
         self._listener.listen(16)
         loop.watch(self._listener.fileno(), READ, self._accept)

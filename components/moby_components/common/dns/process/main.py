@@ -1,4 +1,4 @@
-"""The process: `__main__.py --socket PATH`."""
+"""The process: `__main__.py --socket PATH [--resolv-conf PATH]`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from moby_components.common.dns.process.control import Control
 from moby_components.common.dns.process.harden import harden
 from moby_components.common.dns.process.loop import Loop
 from moby_components.common.dns.process.server import Server
+from moby_components.common.dns.process.upstream import PATH, Host
 
 
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM. `arguments` are our handle's, so they are not argued with."""
-    path = arguments[arguments.index("--socket") + 1]
-    os.umask(0o077)
+    options = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    path = options["--socket"]
+    host = Host(options.get("--resolv-conf", PATH))
     loop = Loop()
     control = Control(path, loop)
-    control.server = Server(loop, control.say)
+    control.server = Server(loop, control.say, host)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     harden()

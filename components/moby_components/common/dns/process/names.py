@@ -82,7 +82,8 @@ class Names:
         domain = named["domain"] or named["network"]
         endpoint = Endpoint(named["names"], named["addresses"], domain)
         network = self.networks.setdefault(named["network"], Network())
-        network.suffix = b"." + domain.lower().encode()
+        if named["domain"] or not network.suffix:
+            network.suffix = b"." + domain.lower().encode()
         network.add(named["container"], endpoint)
 
     def unname(self, container: str, network: str) -> None:

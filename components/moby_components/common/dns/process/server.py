@@ -15,7 +15,6 @@ from moby_components.common.dns.process.forward import Forward
 from moby_components.common.dns.process.names import Names
 from moby_components.common.dns.process.natrule import ADDRESS, redirect
 from moby_components.common.dns.process.spaces import bound, identity, inside, loopback_up, open_space
-from moby_components.common.dns.process.upstream import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moby_components.common.dns.process.loop import Loop
+    from moby_components.common.dns.process.upstream import Host
 
 MOST_OUTSTANDING = 2048
 FEW = 8
@@ -59,9 +59,9 @@ class Gateway:
 
 
 class Server:
-    def __init__(self, loop: Loop, say: Callable[[str], None], host: Host | None = None) -> None:
+    def __init__(self, loop: Loop, say: Callable[[str], None], host: Host) -> None:
         self.loop = loop
-        self.host = host or Host()
+        self.host = host
         self.names = Names()
         self.askers: dict[str, Asker] = {}
         self.gateways: dict[tuple[str, str], Gateway] = {}
