@@ -32,7 +32,7 @@ class Attaching:
         """ADD, unless it was done before and is still there. A failed one leaves nothing behind."""
         old = self.notes.load(request.container_id, request.network_id)
         if old is not None:
-            if old.result is not None and await self._stands(old, request.sandbox.path):
+            if old.done and old.result is not None and await self._stands(old, request.sandbox.path):
                 ports = _ports_of(old.config)
                 self._ports.take(_key(old), ports, ipv6=False)
                 return results.attachment(request, old.result, ports)
@@ -54,7 +54,7 @@ class Attaching:
             return  # it does not run; attach is called anew when it does
         request = replace(request, ports=attachment.ports)
         note = self.notes.load(request.container_id, request.network_id)
-        if note is not None and note.result is not None:
+        if note is not None and note.done and note.result is not None:
             ports = _ports_of(note.config)
             try:
                 self._ports.take(_key(note), ports, ipv6=False)
@@ -113,14 +113,21 @@ class Attaching:
             interface=request.interface,
             config=prepared,
         )
+
+        def progress(result: dict[str, Any]) -> None:
+            nonlocal note
+            results.attachment(request, result)  # one that is none would spoil DEL for the others
+            note = replace(note, result=result)
+            self.notes.save(note)
+
         try:
             with self.notes.begun(note) as lock:
                 await self._furnish(request)
-                result = await chain.add(self._plugins, prepared, note.place, lock)
+                result = await chain.add(self._plugins, prepared, note.place, lock, progress)
                 attachment = results.attachment(request, result, ports)
                 if request.default_route and request.network.addressing == "engine":
                     await self._route(request, attachment)
-                self.notes.save(replace(note, result=result))
+                self.notes.save(replace(note, done=True))
         except BaseException:
             await asyncio.shield(self._undo(note))
             raise

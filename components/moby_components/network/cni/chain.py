@@ -6,7 +6,7 @@ with it, GC (from 1.1 on) tells every plugin who is still there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from moby_components.network.cni.plugin import Place, Plugins
@@ -19,22 +19,23 @@ RULES_ONLY = frozenset({"portmap", "firewall"})
 """Plugins that make firewall rules of one container and nothing else."""
 
 
-async def add(plugins: Plugins, config: Config, place: Place, lock: int) -> dict[str, Any]:
-    """Join; the plugins inherit the descriptor `lock`. Raises MobyError of the first plugin that fails;
-    the caller then calls `delete`."""
-    result: dict[str, Any] | None = None
+async def add(
+    plugins: Plugins, config: Config, place: Place, lock: int, progress: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Join; the plugins inherit the descriptor `lock`, and `progress` is told each one's result and
+    may refuse it. Raises MobyError of the first plugin that fails; the caller then calls `delete`."""
+    result: dict[str, Any] = {}
     for plugin in config["plugins"]:
-        result = await plugins.call(
-            plugin["type"],
-            "ADD",
-            _for_plugin(config, plugin, result),
-            network=config["name"],
-            place=place,
-            keep=(lock,),
+        document = _for_plugin(config, plugin, result or None)
+        answer = await plugins.call(
+            plugin["type"], "ADD", document, network=config["name"], place=place, keep=(lock,)
         )
-    if result is None or not isinstance(result.get("ips", []), list):
-        last = config["plugins"][-1]["type"]
-        raise DataError(f"network {config['name']}: CNI plugin {last} answered ADD with no result")
+        if answer is None or not isinstance(answer.get("ips", []), list):
+            raise DataError(
+                f"network {config['name']}: CNI plugin {plugin['type']} answered ADD with no result"
+            )
+        result = answer
+        progress(result)
     return result
 
 

@@ -1,7 +1,8 @@
 """What was added, kept for DEL: one private file per container and network.
 
-libcni's cache in all but place: the configuration as the plugins got it, and the result. A note without
-a result is written before ADD, so that what a crash interrupts is known and taken down at the next start.
+libcni's cache in all but place: the configuration as the plugins got it, and the result. The note is
+written before ADD and after each plugin of the chain, so that what a crash or a failure interrupts is
+taken down with all that is known of it (the firewall plugin finds its rules by the result only).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ LARGEST = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """`config` with its runtimeConfig; `result` None until ADD came to its end."""
+    """`config` with its runtimeConfig; `result` of the last plugin that was added, None before the
+    first; `done` once all were."""
 
     container_id: str
     network_id: str
@@ -35,6 +37,7 @@ class Note:
     interface: str
     config: Mapping[str, Any]
     result: dict[str, Any] | None = None
+    done: bool = False
     kind: str = field(default=KIND)
 
     @property
