@@ -18,7 +18,7 @@ from moby_components.common.ociruntime.clearing import end, erase
 from moby_components.common.ociruntime.cli import Cli
 from moby_components.common.ociruntime.inits import find_init
 from moby_components.common.ocispec import Placement, build, build_process, build_resources
-from moby_py.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
+from moby_py.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, RuntimeFailed
 from moby_py.model import (
     ContainerIO,
     ContainerSpec,
@@ -119,7 +119,12 @@ class OciRuntime(OciBase):
             if signal == signals.SIGKILL and self._status(task) == "paused":
                 await self.resume(container_id)  # a paused sandbox takes no signal
             everybody = ["--all"] if everyone else []
-            await self._command(task, "kill", *everybody, container_id, str(int(signal)))
+            try:
+                await self._command(task, "kill", *everybody, container_id, str(int(signal)))
+            except RuntimeFailed as error:
+                if "not running" in error.message:  # it has just ended
+                    raise Conflict(f"container {container_id} is not running") from error
+                raise
             return
         alive = bool(task.process and task.process.kill(signal))
         if everyone:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ from moby_components.common.inroot import open_in_root
 from moby_components.common.tree.compression import plain
 from moby_components.common.tree.dirs import OPEN_DIR, DirTree
 from moby_components.common.tree.extract import Extractor, Rules
-from moby_components.common.tree.header import TarReader
+from moby_components.common.tree.header import Entry, TarReader
 from moby_components.common.tree.pack import Packing, Write, end, pack, pack_below, pack_one
 from moby_components.common.tree.source import Source
 from moby_components.common.tree.unpack import ArchiveLimits
 from moby_components.engine.moby.archives.paths import absolute, base
+from moby_py.errors import InvalidArgument
 
 _PLAIN = Packing(exact=False)
 _WHAT = "the archive"
@@ -71,11 +73,34 @@ def unpack_into(
     source = Source(plain(data, limits, _WHAT), _WHAT)
     top = open_in_root(root, folder, os.O_RDONLY | os.O_DIRECTORY)
     with DirTree(top, _WHAT, resolve) as tree:
-        _Into(tree, rules).run(TarReader(source, limits))
+        _Into(tree, rules, folder).run(TarReader(source, limits))
     source.drain()
 
 
 class _Into(Extractor):
+    def __init__(self, tree: DirTree, rules: Rules, folder: str) -> None:
+        super().__init__(tree, rules)
+        self._folder = folder
+
+    def _directory(self, path: bytes, entry: Entry) -> None:
+        with self._worded(path, "non-directory", "directory"):
+            super()._directory(path, entry)
+
+    def _replace(self, path: bytes) -> None:
+        with self._worded(path, "directory", "non-directory"):
+            super()._replace(path)
+
+    @contextmanager
+    def _worded(self, path: bytes, there: str, wanted: str) -> Iterator[None]:
+        """The refusal of another kind in the words that clients know."""
+        try:
+            yield
+        except InvalidArgument:
+            where = posixpath.join(self._folder, os.fsdecode(path))
+            raise InvalidArgument(
+                f'cannot overwrite {there} "{where}" with {wanted} "{self._folder}"'
+            ) from None
+
     def marks(self, path: bytes) -> bool:
         """An entry for the folder itself: it is there, and keeps its owner and mode, as with Docker."""
         return not path
