@@ -91,7 +91,8 @@ def _version(path: str, arguments: tuple[str, ...], stamp: Stamp) -> str:  # noq
         )
     except subprocess.TimeoutExpired as error:
         raise OSError(f"no answer within {VERSION_TIMEOUT:g} s") from error
-    found = VERSION.search(done.stdout[:4096].decode(errors="replace"))
+    said = done.stdout[:4096].decode(errors="replace")
+    found = VERSION.search(said.partition("Copyright")[0])  # a licence has a version too
     return found.group() if found else ""
 
 

@@ -53,12 +53,12 @@ def save(names: tuple[str, ...], output: str) -> None:
 @click.option("-q", "--quiet", is_flag=True, help="Without progress.")
 def load(input_: str, quiet: bool) -> None:
     """Take images out of a tar file, plain or compressed."""
-    with _source(input_, "load -i FILE") as file:
+    with source(input_, "load -i FILE") as file:
         steps = client().objects(
             "POST",
             "/images/load",
             query={"quiet": "1" if quiet else "0"},
-            body=_pieces(file) if quiet else progress.counted(_pieces(file), _length(file)),
+            body=pieces(file) if quiet else progress.counted(pieces(file), length(file)),
             headers={"Content-Type": "application/x-tar"},
         )
         progress.show(steps)
@@ -74,7 +74,7 @@ def import_(file: str, name: str | None, changes: tuple[str, ...], message: str)
     from moby_py.reference import parse
 
     reference = parse(name) if name else None
-    with _source("" if file == "-" else file, "import FILE NAME") as source:
+    with source("" if file == "-" else file, "import FILE NAME") as opened:
         steps = client().objects(
             "POST",
             "/images/create",
@@ -85,13 +85,13 @@ def import_(file: str, name: str | None, changes: tuple[str, ...], message: str)
                 "message": message,
                 "changes": list(changes),
             },
-            body=_pieces(source),
+            body=pieces(opened),
             headers={"Content-Type": "application/x-tar"},
         )
         progress.show(steps)
 
 
-def _source(path: str, way: str) -> BinaryIO:
+def source(path: str, way: str) -> BinaryIO:
     if path:
         try:
             return Path(path).open("rb")
@@ -102,12 +102,12 @@ def _source(path: str, way: str) -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def pieces(file: BinaryIO) -> Iterator[bytes]:
     while piece := file.read(PIECE):
         yield piece
 
 
-def _length(file: BinaryIO) -> int:
+def length(file: BinaryIO) -> int:
     """Of a regular file; 0 where nobody knows."""
     found = os.fstat(file.fileno())
     return found.st_size if stat.S_ISREG(found.st_mode) else 0

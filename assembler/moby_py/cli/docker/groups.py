@@ -50,6 +50,9 @@ volume = LazyGroup(
         "inspect": f"{_HERE}.inspect:inspect_volume",
         "rm": f"{_HERE}.volumes:remove",
         "prune": f"{_HERE}.prune:volumes",
+        "export": f"{_HERE}.volume_data:export",
+        "import": f"{_HERE}.volume_data:import_",
+        "clone": f"{_HERE}.volume_data:clone",
     },
 )
 network = LazyGroup(

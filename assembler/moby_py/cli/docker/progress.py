@@ -53,7 +53,7 @@ def _move(stream: Any, rows: dict[str, int], id: str, line: str) -> None:
     stream.flush()
 
 
-def counted(pieces: Iterable[bytes], total: int) -> Iterator[bytes]:
+def counted(pieces: Iterable[bytes], total: int, word: str = "Sending") -> Iterator[bytes]:
     """Pass `pieces` on; on a terminal a line tells how much of them has gone, and goes in the end."""
     if not sys.stderr.isatty():
         yield from pieces
@@ -69,7 +69,7 @@ def counted(pieces: Iterable[bytes], total: int) -> Iterator[bytes]:
             gone += len(piece)
             if monotonic() - told > 0.1:
                 told = monotonic()
-                text = f"Sending {human(gone)}" + (f" of {human(total)}" if total else "")
+                text = f"{word} {human(gone)}" + (f" of {human(total)}" if total else "")
                 sys.stderr.write(f"\r\x1b[2K{text}")
                 sys.stderr.flush()
     finally:
