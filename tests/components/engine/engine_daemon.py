@@ -19,8 +19,8 @@ from engine_doubles import FolderStore
 
 from moby_components.engine.moby import Moby
 from moby_components.network.none import NoNetwork
-from moby_components.volume.local.component import Local
 from moby_components.runtime.runc import Runc
+from moby_components.volume.local.component import Local
 from moby_py.assembled import Assembled
 from support.context import make_context
 

@@ -215,7 +215,7 @@ def test_database(tmp_path: Path) -> None:
     with sqlite3.connect(path) as link:
         link.execute("PRAGMA user_version = 99")
     link.close()
-    with pytest.raises(Unavailable, match=r"has schema version 99 - this moby-py knows up to 1$"):
+    with pytest.raises(Unavailable, match=r"has schema version 99 - this moby-py knows up to 2$"):
         Database(path)
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(DataError, match=r"is damaged - file is not a database$"):

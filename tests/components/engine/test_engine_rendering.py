@@ -208,35 +208,109 @@ def test_plans_survive_json() -> None:
         ({"Binds": ["a:b:c:d"]}, "invalid volume specification: 'a:b:c:d'"),
         (
             {"Binds": ["/a:b"]},
-            "invalid volume specification: '/a:b': invalid mount path: 'b' mount path must be absolute",
+            "invalid volume specification: '/a:b': invalid mount config for type \"bind\": "
+            "invalid mount path: 'b' mount path must be absolute",
         ),
         ({"Binds": ["/a:/b:wo"]}, "invalid mode: wo"),
         (
             {"Binds": ["/a:/"]},
-            "invalid volume specification: '/a:/': invalid specification: destination can't be '/'",
+            "invalid volume specification: '/a:/': invalid mount config for type \"bind\": "
+            "invalid specification: destination can't be '/'",
         ),
         ({"Binds": ["/a:/b", "/c:/b"]}, "Duplicate mount point: /b"),
+        ({"Binds": ["/foo:rw"]}, "invalid volume specification: '/foo:rw'"),
+        ({"Binds": [":/foo"]}, "invalid volume specification: ':/foo'"),
+        ({"Binds": ["/a:/b:rshared,rslave"]}, "invalid mode: rshared,rslave"),
+        ({"Binds": ["/a:/b:z,Z"]}, "invalid mode: z,Z"),
         (
-            {"Binds": ["a/b:/c"]},
-            'create a/b: "a/b" includes invalid characters for a local volume name, only '
-            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
-            "use absolute path",
+            {"Binds": ["aa:/data:rshared"]},
+            "invalid volume specification: 'aa:/data:rshared': "
+            'invalid mount config for type "volume": field BindOptions must not be specified',
         ),
+        (
+            {"Binds": ["/tmp:/data:nocopy"]},
+            "invalid volume specification: '/tmp:/data:nocopy': "
+            'invalid mount config for type "bind": field VolumeOptions must not be specified',
+        ),
+        (
+            {"Mounts": [{"Type": "volume", "Target": "/data", "ReadOnly": True}]},
+            'invalid mount config for type "volume": must not set ReadOnly mode when using anonymous volumes',
+        ),
+        (
+            {"Mounts": [{"Type": "tmpfs", "Source": "x", "Target": "/data"}]},
+            'invalid mount config for type "tmpfs": field Source must not be specified',
+        ),
+        (
+            {"Mounts": [{"Type": "tmpfs", "Target": "/data", "TmpfsOptions": {"SizeBytes": "1m"}}]},
+            'invalid mount config for type "tmpfs": field SizeBytes must be a whole number',
+        ),
+        (
+            {"Mounts": [{"Type": "tmpfs", "Target": "/data", "TmpfsOptions": {"Options": [["uid", "3"]]}}]},
+            'invalid mount config for type "tmpfs": invalid option: uid',
+        ),
+        (
+            {"Mounts": [{"Type": "volume", "Source": "aa", "Target": "/"}]},
+            "invalid mount config for type \"volume\": invalid specification: destination can't be '/'",
+        ),
+        (
+            {
+                "Mounts": [
+                    {"Type": "bind", "Source": "/x", "Target": "/y", "BindOptions": {"Propagation": "p"}}
+                ]
+            },
+            'invalid mount config for type "bind": invalid propagation mode: p',
+        ),
+        (
+            {"Mounts": [{"Type": "bind", "Source": "/x", "Target": "/y", "BindOptions": ["p"]}]},
+            'invalid mount config for type "bind": field BindOptions must be an object',
+        ),
+        (
+            {"Mounts": [{"Type": "bind", "Source": 7, "Target": "/y"}]},
+            "invalid mount config - field Source must be text",
+        ),
+        (
+            {
+                "Mounts": [
+                    {
+                        "Type": "bind",
+                        "Source": "/x",
+                        "Target": "/y",
+                        "BindOptions": {"ReadOnlyForceRecursive": True},
+                    }
+                ]
+            },
+            'invalid mount config for type "bind": '
+            "mount options conflict: !ReadOnly && BindOptions.ReadOnlyForceRecursive",
+        ),
+        (
+            {"Mounts": [{"Type": "image", "Target": "/y"}]},
+            'invalid mount config for type "image": field Source must not be empty',
+        ),
+        ({"VolumesFrom": ["x:rshared"]}, "invalid mode: rshared"),
+        ({"Tmpfs": {"t": ""}}, "invalid mount path: 't' mount path must be absolute"),
         (
             {"Mounts": [{"Type": "bind", "Source": "x", "Target": "/y"}]},
             "invalid mount config for type \"bind\": invalid mount path: 'x' mount path must be absolute",
         ),
         (
             {"Mounts": [{"Type": "npipe", "Target": "/y"}]},
-            "invalid mount config for type \"npipe\": mount type unknown: 'npipe'",
+            'invalid mount config for type "npipe": mount type unknown',
         ),
         (
             {"Mounts": [{"Type": "volume"}]},
             'invalid mount config for type "volume": field Target must not be empty',
         ),
         (
-            {"Mounts": [{"Type": "volume", "Target": "/x", "VolumeOptions": {"Subpath": "../y"}}]},
+            {
+                "Mounts": [
+                    {"Type": "volume", "Source": "v", "Target": "/x", "VolumeOptions": {"Subpath": "../y"}}
+                ]
+            },
             'invalid mount config for type "volume": subpath must be a relative path within the volume',
+        ),
+        (
+            {"Mounts": [{"Type": "volume", "Target": "/x", "VolumeOptions": {"Subpath": "y"}}]},
+            'invalid mount config for type "volume": must not set Subpath when using anonymous volumes',
         ),
         ({"Tmpfs": {"/t": "evil=1"}}, 'invalid tmpfs option ["evil=1"]'),
     ],

@@ -156,15 +156,15 @@ def test_wrong_volumes(tmp_path: Path) -> None:
                 await home.engine.volume_create("xx", options={"colour": "red"})
             first = await home.engine.volume_create("xx", labels={"a": "b"})
             assert await home.engine.volume_create("xx") == first
-            id = await home.create(
-                "true",
-                host={"Mounts": [{"Type": "bind", "Source": str(tmp_path / "missing"), "Target": "/m"}]},
-            )
-            with refused(
-                InvalidArgument,
-                'invalid mount config for type "bind": bind source path does not exist: '
-                f"{tmp_path / 'missing'}",
-            ):
+            gone = tmp_path / "missing"
+            mounts = [{"Type": "bind", "Source": str(gone), "Target": "/m"}]
+            missing = f'invalid mount config for type "bind": bind source path does not exist: {gone}'
+            with refused(InvalidArgument, missing):
+                await home.create("true", host={"Mounts": mounts})
+            gone.mkdir()
+            id = await home.create("true", host={"Mounts": mounts})
+            gone.rmdir()
+            with refused(InvalidArgument, missing):
                 await home.engine.start(id)
             id = await home.create("true", host={"Binds": [f"{tmp_path / 'made'}:/m"]})
             await home.output(id)

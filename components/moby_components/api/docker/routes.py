@@ -83,6 +83,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/volumes/prune", volumes.prune),
     Route("GET", "/volumes/{name}", volumes.inspect),
     Route("DELETE", "/volumes/{name}", volumes.remove),
+    Route("GET", "/volumes/{name}/export", volumes.export, stream=True),
+    Route("PUT", "/volumes/{name}/import", volumes.import_, stream=True),
+    Route("POST", "/volumes/{name}/import", volumes.import_, stream=True),
+    Route("POST", "/volumes/{name}/clone", volumes.clone),
     # -- secrets
     Route("GET", "/secrets", secrets.list_),
     Route("POST", "/secrets/create", secrets.create),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from moby_py.component import Dirs
 
+_PER_CONTAINER = ("rootfs", "files", "secrets", "shm", "netns", "stage")
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -48,14 +50,18 @@ class Layout:
     def netns(self, id: str) -> Path:
         return self.run / "netns" / id
 
+    def stage(self, id: str) -> Path:
+        """What it binds, held fast until the runtime has made its own mounts."""
+        return self.run / "stage" / id
+
     def make(self) -> None:
         """The folders themselves, mode 0700."""
         for path in (
             self.containers,
-            *(self.run / name for name in ("rootfs", "files", "secrets", "shm", "netns")),
+            *(self.run / name for name in _PER_CONTAINER),
         ):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def per_container(self) -> tuple[Path, ...]:
         """Folders of RUN with one name per container: what is in them without a live one is an orphan."""
-        return tuple(self.run / name for name in ("rootfs", "files", "secrets", "shm", "netns"))
+        return tuple(self.run / name for name in _PER_CONTAINER)

@@ -243,7 +243,7 @@ class Moby(ArchiveWords, NetworkWords, VolumeWords, Engine):
         stale = self._parts.release.leftovers(core) - set(core.entries)
         for id in stale:
             await asyncio.to_thread(self._parts.release.sweep, core, id)
-        report = await core.store.collect(containers=_many(core.entries))
+        report = await core.store.collect(containers=self._parts.prepared(core))
         return {
             "blobs": report.blobs,
             "layers": report.layers,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moby_components.engine.moby.core import Core
+from moby_components.engine.moby.volumes import image_mounts
 from moby_py.errors import Conflict, InvalidArgument, NotFound
 from moby_py.model import ImageRecord, ProgressSink, RegistryAuth, RemovedImage
 from moby_py.reference import parse
@@ -56,6 +57,7 @@ class Images:
         named = ref if _ID.fullmatch(ref) and image.id.removeprefix("sha256:").startswith(
             ref.removeprefix("sha256:")
         ) else str(parse(ref))  # fmt: skip
+        used += [id for entry in self._core.entries.values() for id in image_mounts.images(entry.record)]
         removed = await self._core.store.remove(named, force=force, in_use=used)
         for name in removed.untagged:
             self._core.events.emit("image", "untag", image.id, {"name": name})

@@ -22,6 +22,7 @@ from moby_components.engine.moby.logs.shipping import Shipping
 from moby_components.engine.moby.looking import Looking
 from moby_components.engine.moby.streams.attach import attach
 from moby_components.engine.moby.volumes import Volumes
+from moby_components.engine.moby.volumes.image_mounts import everything_prepared as prepared
 
 __all__ = [
     "Archives",
@@ -43,6 +44,7 @@ __all__ = [
     "attach",
     "check_condition",
     "info",
+    "prepared",
     "read_log",
     "release",
     "select",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -9,40 +10,54 @@ from aiohttp import web
 from moby_components.api.docker import respond
 from moby_components.api.docker.pruning import Pruning
 from moby_components.api.docker.shapes import objects
-from moby_components.api.docker.trees import tree_size
-from moby_py.errors import Conflict, NotFound
+from moby_py.errors import Conflict, InvalidArgument, MobyError, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from moby_components.api.docker.call import Call
     from moby_py.model import Volume
 
 FILTERS = frozenset({"dangling", "driver", "label", "name"})
 TRUE = frozenset({"1", "true", "True", "TRUE"})
+FALSE = frozenset({"0", "false", "False", "FALSE"})
+TAR = "application/x-tar"
 
 
 async def list_(call: Call) -> web.Response:
     filters = call.filters(FILTERS)
-    used = await _used(call) if "dangling" in filters else set()
-    found = [v for v in await call.backend.engine.volumes() if _matches(v, filters, used)]
+    dangling = filters.pop("dangling", [])
+    if dangling and (len(dangling) > 1 or dangling[0] not in TRUE | FALSE):
+        raise InvalidArgument(f"invalid filter 'dangling=[{' '.join(dangling)}]'")
+    used = await _used(call) if dangling else set()
+    found = [
+        volume
+        for volume in await call.backend.engine.volumes()
+        if _matches(volume, filters) and (not dangling or (volume.name not in used) == (dangling[0] in TRUE))
+    ]
     return respond.as_json({"Volumes": [objects.volume(v) for v in found], "Warnings": None})
 
 
-def _matches(record: Volume, filters: Mapping[str, Sequence[str]], used: set[str]) -> bool:
+def _matches(record: Volume, filters: Mapping[str, Sequence[str]]) -> bool:
     for key, values in filters.items():
         match key:
             case "name":
-                hit = any(value in record.name for value in values)
+                hit = any(value == record.name or _found(value, record.name) for value in values)
             case "driver":
                 hit = record.driver in values
-            case "dangling":
-                hit = (record.name not in used) == any(value in TRUE for value in values)
             case _:
                 hit = Pruning({"label": list(values)}).takes("", record.labels)
         if not hit:
             return False
     return True
+
+
+def _found(pattern: str, name: str) -> bool:
+    """Docker takes the filter's value for a regular expression."""
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return False
 
 
 async def _used(call: Call) -> set[str]:
@@ -58,7 +73,7 @@ async def create(call: Call) -> web.Response:
     body = await call.body()
     made = await call.backend.engine.volume_create(
         body.get("Name") or "",
-        driver=body.get("Driver") or "local",
+        driver=body.get("Driver") or "",
         options=body.get("DriverOpts") or {},
         labels=body.get("Labels") or {},
     )
@@ -80,15 +95,52 @@ async def prune(call: Call) -> web.Response:
     named = call.version < (1, 42) or any(value in TRUE for value in filters.pop("all", ()))
     rules = Pruning(filters)
     used = await _used(call)
+    engine = call.backend.engine
     gone, freed = [], 0
-    for volume in await call.backend.engine.volumes():
+    for volume in await engine.volumes():
         if volume.name in used or not (named or volume.anonymous) or not rules.takes("", volume.labels):
             continue
-        size = await tree_size(volume.mountpoint) if volume.driver == "local" else 0
         try:
-            await call.backend.engine.volume_remove(volume.name)
+            size = await engine.volume_usage(volume.name)
+            await engine.volume_remove(volume.name)
         except (Conflict, NotFound):
+            continue  # taken or gone meanwhile
+        except MobyError as problem:
+            call.backend.log.warning("volume %s stays: %s", volume.name, problem)
             continue
         gone.append(volume.name)
-        freed += size
+        freed += max(size, 0)
+    engine.emit("volume", "prune", "", {"reclaimed": str(freed)})
     return respond.as_json({"VolumesDeleted": gone or None, "SpaceReclaimed": freed})
+
+
+# -- moby-py's own: what Docker has no words for -----------------------------------------------------
+
+
+async def export(call: Call) -> web.StreamResponse:
+    """GET /volumes/{name}/export: its data as a tar."""
+    return await respond.stream_bytes(
+        call.request, await call.backend.engine.volume_export(call.args["name"]), TAR
+    )
+
+
+async def import_(call: Call) -> web.Response:
+    """PUT (or POST) /volumes/{name}/import: a tar, plain or compressed, as the body."""
+    made = await call.backend.engine.volume_import(call.args["name"], _body(call))
+    return respond.as_json(objects.volume(made), 201)
+
+
+async def clone(call: Call) -> web.Response:
+    """POST /volumes/{name}/clone {"Name": NEW}."""
+    body = await call.body()
+    name = body.get("Name")
+    if not isinstance(name, str):
+        raise InvalidArgument("invalid Name - it must be text")
+    made = await call.backend.engine.volume_clone(call.args["name"], name)
+    return respond.as_json(objects.volume(made), 201)
+
+
+async def _body(call: Call) -> AsyncIterator[bytes]:
+    """As it comes in, no faster than it is used."""
+    async for piece in call.request.content.iter_any():
+        yield piece

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from moby_components.engine.moby.clock import now_ns, rfc3339
@@ -23,6 +24,8 @@ from moby_components.engine.moby.rendering.resources import resources
 from moby_components.engine.moby.rendering.shape import check_shape
 from moby_components.engine.moby.rendering.text import refuse_nul
 from moby_components.engine.moby.volumes import Volumes
+from moby_components.engine.moby.volumes.sources import check_source
+from moby_components.engine.moby.volumes.spread import settled
 from moby_py.errors import AlreadyExists, InvalidArgument, NotFound
 from moby_py.model import Created, Volume
 
@@ -79,7 +82,7 @@ class Creator:
         warnings += unwatched(merged, record.runtime, runtime.features)
         here = await core.features_here(record.runtime, runtime)
         warnings += discarded(resources(merged["HostConfig"]), here)
-        made = self._resolve_mounts(record)
+        made = await self._resolve_mounts(record)
         wanted = networking(merged, id=id, default=core.networks.default)
         if not wanted.join:
             wishes.store(record, wanted.endpoints)
@@ -125,7 +128,7 @@ class Creator:
                 "to remove (or rename) that container to be able to reuse that name."
             )
 
-    def _resolve_mounts(self, record: Record) -> list[Volume]:
+    async def _resolve_mounts(self, record: Record) -> list[Volume]:
         """Set the record's plans and mount points; returns the volumes that are to be made."""
         made: dict[str, Volume] = {}
         for found in plan(record.intent, self._mounts_of):
@@ -137,18 +140,27 @@ class Creator:
                     options=dict(found.driver_options),
                     labels=dict(found.labels),
                 )
-                entry = replace(found, source=wanted.name)
+                entry = replace(found, source=wanted.name, driver=wanted.driver)
                 if not self._volumes.known(wanted.name):
                     made.setdefault(wanted.name, wanted)
                 if wanted.anonymous:
                     record.volumes.append(wanted.name)
                 record.mounts.append(entry.point(wanted.mountpoint))
-            elif found.type != "secret":
+            elif found.type == "image":
+                entry = replace(found, image_id=(await self._images.find(found.source)).id)
                 record.mounts.append(entry.point())
             else:
-                record.mounts.append({**entry.point(), "Source": found.source})
+                if found.type == "bind":
+                    check_source(found)
+                    entry = settled(found, self._own_roots)
+                record.mounts.append(entry.point())
             record.plans.append(asdict(entry))
         return list(made.values())
+
+    @property
+    def _own_roots(self) -> tuple[Path, ...]:
+        platform = self._core.context.platform
+        return (platform.state, platform.run)
 
     def _mounts_of(self, ref: str) -> tuple[MountPlan, ...]:
         other = self._core.get(ref).record

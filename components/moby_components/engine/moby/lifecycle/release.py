@@ -14,7 +14,7 @@ from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
 from moby_components.engine.moby.logs.rotate import Rotator
 from moby_components.engine.moby.networking import endpoints
-from moby_components.engine.moby.volumes import Volumes
+from moby_components.engine.moby.volumes import Volumes, image_mounts, stage
 from moby_py.errors import MobyError
 
 
@@ -33,6 +33,7 @@ class Releaser:
             self._network,
             self._mounts,
             self._use_of_volumes,
+            self._images,
         )
         for step in steps:
             try:
@@ -59,10 +60,14 @@ class Releaser:
             if plan["type"] == "volume":
                 await self._volumes.use.close(plan["source"], entry.id)
 
+    async def _images(self, entry: Entry) -> None:
+        await image_mounts.release(self._core, entry.record)
+
 
 def sweep(core: Core, id: str) -> None:
     """Mounts and files in RUN of one container, known or not. Blocking; idempotent."""
     secrets_mount.withdraw(core.layout.secrets(id))
+    stage.withdraw(core.layout.stage(id))
     for folder in (core.layout.rootfs(id), core.layout.shm(id)):
         if folder.is_dir():
             _unmount(folder)

@@ -23,7 +23,7 @@ from moby_components.engine.moby.lifecycle.watch import Watcher
 from moby_components.engine.moby.networking.endpoints import join
 from moby_components.engine.moby.rendering.check import check_features
 from moby_components.engine.moby.rendering.spec import Surroundings, render
-from moby_components.engine.moby.volumes import Volumes
+from moby_components.engine.moby.volumes import Volumes, stage
 from moby_components.engine.moby.volumes.sources import user_mounts
 from moby_py.errors import InvalidArgument, MobyError, RuntimeFailed
 from moby_py.kinds import Runtime
@@ -79,7 +79,7 @@ class Starter:
         core, record = self._core, entry.record
         values = await secrets_mount.reveal(core.secrets, surroundings.secret_names(entry))
         rootfs, root = await self._mount_root(entry, runtime)
-        mounts = await user_mounts(self._volumes, entry, root)
+        mounts = await user_mounts(core, self._volumes, entry, root)
         joined = await join(core, entry)
         spec = render(
             record,
@@ -103,6 +103,7 @@ class Starter:
         await self._create(entry, runtime, spec, rootfs, joined.sandbox)
         if surroundings.secret_names(entry):
             await asyncio.to_thread(secrets_mount.withdraw, core.layout.secrets(record.id))
+        await asyncio.to_thread(stage.withdraw, core.layout.stage(record.id))
         state = await runtime.start(record.id)
         return state.pid
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,11 @@ class Use:
         async with self._volumes.lock(name):
             await self._volumes.driver(volume).unmount(volume, container)
         self._core.events.emit("volume", "unmount", name, {"container": container, "driver": volume.driver})
+
+    async def once(self, name: str, work: Callable[..., object], *args: object) -> None:
+        """Blocking work on a volume, in a thread, while nobody else does any."""
+        async with self._volumes.lock(name):
+            await asyncio.to_thread(work, *args)
 
     @contextlib.asynccontextmanager
     async def borrowed(self, name: str) -> AsyncIterator[Path]:
