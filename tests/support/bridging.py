@@ -98,15 +98,24 @@ async def off(work: Callable[..., T], *args: Any, **named: Any) -> T:
 
 
 async def reaches(world: World, who: str, address: str, number: int, *, udp: bool = False) -> bool:
-    """Whether a client in namespace `who` gets an answer within half a second."""
+    """Whether a client in namespace `who` gets an answer, on a machine that has much to do."""
+    return await off(_answered, world, who, address, number, udp=udp, times=6)
 
-    def attempt() -> bool:
+
+async def cut_off(world: World, who: str, address: str, number: int, *, udp: bool = False) -> bool:
+    """Whether it gets none; say before that the server answers others."""
+    return not await off(_answered, world, who, address, number, udp=udp, times=1)
+
+
+def _answered(world: World, who: str, address: str, number: int, *, udp: bool, times: int) -> bool:
+    for _ in range(times):
         try:
             return bool(world.ask(who, address, number, udp=udp, timeout=0.5))
+        except TimeoutError:
+            continue
         except OSError:
             return False
-
-    return await off(attempt)
+    return False
 
 
 def ours(world: World) -> list[str]:

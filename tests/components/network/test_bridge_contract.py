@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +12,15 @@ import pytest
 
 from moby_components.common.bridging import names
 from moby_components.common.bridging.plan import Defaults, make_plan
+from moby_components.common.nft import Nft, NftError
 from moby_components.network.bridge.component import BridgeNetwork
 from moby_py.errors import InvalidArgument, Unavailable
+from moby_py.needs import Feature
 from moby_py.testing import NetworkContract
 from moby_py.testing.contracts.component import with_defaults
 from moby_py.testing.room import make_context
-from support.bridging import component, network, off, opened, ours, request
-from support.worlds import World, world
+from support.bridging import component, network, off, opened, ours, port, reaches, request
+from support.worlds import HOST, World, world
 
 
 @pytest.fixture
@@ -128,8 +132,6 @@ def test_names_fit_the_kernel_and_tell_platforms_apart() -> None:
 
 @pytest.mark.root
 def test_an_ordinary_user_is_sent_to_pasta(tmp_path: Path) -> None:
-    import asyncio
-
     it = BridgeNetwork(
         make_context(BridgeNetwork, tmp_path, options=with_defaults(BridgeNetwork, {}), rootless=True)
     )
@@ -139,3 +141,64 @@ def test_an_ordinary_user_is_sent_to_pasta(tmp_path: Path) -> None:
         "network/bridge makes bridges in the host's network - an ordinary user may not",
         "use network/pasta",
     )
+
+
+def test_check_refuses_it_to_an_ordinary_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    from moby_py import probes, probes_network
+
+    probes_network.bridge_networks.cache_clear()
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    try:
+        (need,) = BridgeNetwork.needs_for({})
+        assert isinstance(need, Feature)
+        found = probes.FEATURES[need.name]()
+    finally:
+        probes_network.bridge_networks.cache_clear()
+    assert (found.ok, found.what, found.hint) == (
+        False,
+        "an ordinary user may not make bridges in the host's network",
+        "use network/pasta",
+    )
+
+
+@pytest.mark.root
+def test_check_tries_bridges_and_leaves_nothing() -> None:
+    from moby_py import probes
+
+    assert probes.bridge_networks() == probes.Probe(
+        True, "bridges, veth pairs and nftables rules can be made"
+    )
+    assert not [name for _, name in socket.if_nameindex() if name.startswith("probe")]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("how", ["library", "program"])
+def test_nft_by_library_and_by_program(host: World, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how == "program":
+        monkeypatch.setattr("moby_components.common.nft.library._load", lambda: None)
+
+    def work() -> None:
+        with Nft() as nft:
+            nft.run("add table inet one\nadd set inet one s { type inet_service; elements = { 80 }; }")
+            assert "elements = { 80 }" in nft.run("list set inet one s")
+            with pytest.raises(NftError) as caught:  # and nothing of the script is done
+                nft.run("add element inet one s { 81 }\nadd element inet two s { 82 }")
+            assert caught.value.message == "nftables refused - No such file or directory"
+            assert "81" not in nft.run("list set inet one s")
+
+    host.inside("host", work)
+
+
+@pytest.mark.root
+def test_bridges_work_without_the_library(
+    tmp_path: Path, host: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moby_components.common.nft.library._load", lambda: None)
+
+    async def story() -> None:
+        async with opened(tmp_path, network()) as it:
+            await it.attach(request(host, network(), 2, port(80, 8080)))
+            await off(host.serve, "c2", 80)
+            assert await reaches(host, "remote", HOST, 8080)
+
+    host.play(story)

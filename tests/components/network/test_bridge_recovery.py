@@ -13,6 +13,7 @@ from moby_py.errors import MobyError
 from moby_py.model import Endpoint, NetworkRecord
 from support.bridging import (
     component,
+    cut_off,
     endpoint,
     network,
     off,
@@ -77,7 +78,7 @@ def test_a_killed_daemon_is_not_noticed(tmp_path: Path, host: World) -> None:
         with pytest.raises(MobyError, match=r"Bind for 0\.0\.0\.0:8080 failed: port is already allocated$"):
             await second.attach(request(host, network(), 4, port(80, 8080)))
         await second.detach(kept, got)
-        assert not await reaches(host, "remote", HOST, 8080)
+        assert await cut_off(host, "remote", HOST, 8080)
         await second.close()
 
     host.play(story)
@@ -120,7 +121,7 @@ def test_interfaces_that_somebody_removed_are_mended(tmp_path: Path, host: World
         bridge = next(name for name in names if name.startswith("mb"))
         await off(lambda: host.inside("host", lambda: command("ip", "link", "del", bridge)))
         await off(lambda: host.inside("c2", lambda: command("ip", "link", "del", "eth0")))
-        assert not await reaches(host, "remote", HOST, 8083)
+        assert await cut_off(host, "remote", HOST, 8083)
         second = await next_life(tmp_path, [network()], seen)
         for number in (2, 3):
             assert await reaches(host, "remote", HOST, 8080 + number)

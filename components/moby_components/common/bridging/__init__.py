@@ -5,7 +5,7 @@
     await bridges.create(network)                       bridge, gateway addresses, a few set elements
     await bridges.attach(request)                       veth, addresses, routes, published ports
 
-Everything made here is recognisable: interfaces begin with mb/mv and four letters of the platform, rules
+Everything made here is recognisable: interfaces begin with mb/mv and five letters of the platform, rules
 are in tables named after it (`inet moby-py-NAME`; `bridge moby-py-NAME` for what a neighbour could
 forge), and all of it can be rebuilt from the engine's records alone.
 """

@@ -233,7 +233,15 @@ class Bridges:
         try:
             self._world.within(sandbox, lambda: legs.before_plugging(bool(leg.ipv6)))
             filtered = sysctls.filtered_bridges()
-            legs.plug(self._world.netlink, leg, sandbox, request.interface, bridge=bridge, mtu=plan.mtu)
+            legs.plug(
+                self._world.netlink,
+                leg,
+                sandbox,
+                request.interface,
+                bridge=bridge,
+                mtu=plan.mtu,
+                alias=self._alias(request.container_id),
+            )
             hairpin, isolated = filtered and bool(leg.ports), not plan.icc and not filtered
             if hairpin or isolated:
                 self._world.netlink.send([netlink.set_port(leg.veth, hairpin=hairpin, isolated=isolated)])
@@ -267,12 +275,7 @@ class Bridges:
         for endpoint in endpoints:
             self._take_up(endpoint)
         known = {leg.veth for leg in self._legs.values()} | {plan.bridge for plan in self._plans.values()}
-        stray = [
-            link.name
-            for link in netlink.list_links(self._world.netlink)
-            if link.name not in known
-            and (link.name.startswith(names.veths(self.tag)) or link.alias.startswith(self._alias("")))
-        ]
+        stray = [name for name in self._ours() if name not in known]
         self._world.delete_links(stray)
         self._reload()
 
@@ -300,14 +303,7 @@ class Bridges:
         """Everything of ours goes."""
         for plan in list(self._plans.values()):
             self._unmake_bridge(plan)
-        links = netlink.list_links(self._world.netlink)
-        self._world.delete_links(
-            [
-                link.name
-                for link in links
-                if link.name.startswith(names.veths(self.tag)) or link.alias.startswith(self._alias(""))
-            ]
-        )
+        self._world.delete_links(self._ours())
         self._firewall.clear(self._world.nft)
         if self._loaded:
             self._world.nft.run(rules.gone(self.table))
@@ -357,8 +353,13 @@ class Bridges:
 
     # -- small things --------------------------------------------------------------------------
 
-    def _alias(self, network_id: str) -> str:
-        return f"{self.table} {network_id}"
+    def _alias(self, id: str) -> str:
+        """The alias of an interface of ours: of a network's bridge, of a container's leg."""
+        return f"{self.table} {id}"
+
+    def _ours(self) -> list[str]:
+        links = netlink.list_links(self._world.netlink)
+        return [link.name for link in links if link.alias.startswith(self._alias(""))]
 
     def _link(self, name: str) -> netlink.Link | None:
         if not self._world.index(name):

@@ -38,6 +38,7 @@ class HostFirewall:
         self._chain = f"MOBY-PY-{tag.upper()}"
         self._log = log
         self._lacking = False
+        self._told = False
 
     def refresh(self, nft: Nft, bridges: Sequence[str]) -> None:
         """Bring our chain in line with the host's rules as they are now. Failures are logged: the
@@ -100,7 +101,17 @@ class HostFirewall:
         if self._mode == BYPASS:
             return "FORWARD"
         lines = now.splitlines()
-        return "DOCKER-USER" if "-P FORWARD DROP" in lines and "-N DOCKER-USER" in lines else ""
+        if "-P FORWARD DROP" not in lines:
+            return ""
+        if "-N DOCKER-USER" in lines:
+            return "DOCKER-USER"
+        if not self._told:
+            self._told = True
+            self._log.warning(
+                "the host's iptables drop what is forwarded - containers reach other hosts, and are "
+                "reached, only where its FORWARD chain says so (host_firewall: bypass overrides it)"
+            )
+        return ""
 
     def _rules(self, now: str, bridges: Sequence[str]) -> list[str]:
         theirs = [name for name in dict.fromkeys(_DOCKER_BRIDGE.findall(now)) if name not in bridges]

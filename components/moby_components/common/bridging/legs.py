@@ -43,12 +43,15 @@ def link_local(mac: str) -> str:
     return str(ipaddress.IPv6Address(bytes.fromhex("fe80000000000000") + host))
 
 
-def plug(world: Netlink, leg: Leg, sandbox: int, interface: str, *, bridge: int, mtu: int) -> None:
-    """The pair, its host end a port of `bridge` (an index) and up; the other waits in the sandbox."""
+def plug(
+    world: Netlink, leg: Leg, sandbox: int, interface: str, *, bridge: int, mtu: int, alias: str
+) -> None:
+    """The pair, its host end a port of `bridge` (an index) and up; the other waits in the sandbox.
+    `alias` tells whose it is."""
     world.send(
         [
             netlink.add_veth(leg.veth, peer=interface, peer_mac=leg.mac, mtu=mtu, sandbox=sandbox),
-            netlink.set_link(leg.veth, master=bridge, link_local=False),
+            netlink.set_link(leg.veth, master=bridge, alias=alias, link_local=False),
             netlink.set_link(leg.veth, up=True),
         ]
     )

@@ -15,16 +15,16 @@ def table(platform: str, part: str = "") -> str:
 
 
 def tag(table: str) -> str:
-    """Four letters that stand for the platform in the names of its interfaces."""
-    return _letters(table, 4)
+    """Five letters that stand for the platform in the names of its interfaces."""
+    return _letters(table, 5)
 
 
 def bridge(tag: str, network_id: str) -> str:
-    return f"mb{tag}{_letters(network_id, 9)}"
+    return f"mb{tag}{_letters(network_id, 8)}"
 
 
 def veth(tag: str, container_id: str, network_id: str) -> str:
-    return f"{veths(tag)}{_letters(container_id + ' ' + network_id, 9)}"
+    return f"{veths(tag)}{_letters(container_id + ' ' + network_id, 8)}"
 
 
 def veths(tag: str) -> str:
