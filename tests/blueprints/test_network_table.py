@@ -233,7 +233,8 @@ def test_connect_and_disconnect_while_it_runs(cell: Cell) -> None:
         done = moby("network", "connect", "app", word, check=False)
         if cell.runtime == "runsc":  # gVisor reads its interfaces once
             assert done.stderr == (
-                f"error: runtime 'runsc' reads its interfaces when it starts - container {word} runs already\n"
+                f"error: runtime 'runsc' reads its interfaces when it starts - "
+                f"container {word} runs already\n"
                 "hint: stop the container, connect or disconnect it, and start it again\n"
             )
             moby("stop", "-t", "0", word)

@@ -1,5 +1,5 @@
 """A host of the test's own: a network namespace to run a whole platform in, and one that plays a
-remote machine, joined by a cable.
+remote machine and the way to the rest of the world, joined by a cable.
 
     with lab() as here:
         with platform("bridge.yaml", user=here.prefix) as moby:
@@ -115,6 +115,8 @@ def lab() -> Iterator[Lab]:
             sh("ip", "address", "add", f"{four}/24", "dev", "cable", netns=name)
             sh("ip", "address", "add", f"{six}/64", "dev", "cable", "nodad", netns=name)
             sh("ip", "link", "set", "cable", "up", netns=name)
+        sh("ip", "route", "add", "default", "via", REMOTE4, netns=made.host)
+        sh("ip", "-6", "route", "add", "default", "via", REMOTE6, netns=made.host)
         yield made
     finally:
         for name in (made.host, made.remote):
