@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +17,9 @@ import dns.rcode
 import pytest
 
 from moby_components.common.dns import Client, Named
+from moby_components.common.netns import run_in
 from moby_py.errors import RuntimeFailed
-from support.resolving import Lab, ask, lab, values
+from support.resolving import Lab, ask, lab, query, values
 
 pytestmark = pytest.mark.root
 
@@ -115,3 +120,31 @@ def test_a_gateway_whose_port_is_taken_is_said(made: Lab) -> None:
     taken.close()
     made.tell(client(made, 2, "n1"))
     assert values(ask(made.base / "box2", "two", at="10.9.0.1")) == ["10.9.0.2"]
+
+
+@pytest.mark.slow
+def test_a_neighbour_who_floods_the_gateway_fills_only_his_own_queue(made: Lab) -> None:
+    bridge_addresses(made)
+    made.tell(client(made, 2, "n1"), client(made, 3, "n1"))
+    end = threading.Event()
+    wire = query("two").to_wire()
+
+    def flood(gateway: str) -> None:
+        family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((gateway, 53))
+            while not end.is_set():
+                with contextlib.suppress(OSError):
+                    sock.send(wire)
+
+    for gateway in GATEWAYS:
+        end.clear()
+        thread = threading.Thread(target=run_in, args=(made.base / "box2", lambda at=gateway: flood(at)))
+        thread.start()
+        try:
+            time.sleep(0.3)
+            for _ in range(100):
+                assert values(ask(made.base / "box3", "two", at=gateway, timeout=1.0)) == ["10.9.0.2"]
+        finally:
+            end.set()
+            thread.join()

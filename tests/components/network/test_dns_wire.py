@@ -29,7 +29,7 @@ NAMES.name(
 PLAIN = dns.message.make_query("web", "A", use_edns=0, payload=1232).to_wire()
 POINTERS = PLAIN[:12] + b"\xc0\x0c" + PLAIN[17:]
 
-labels = st.text(st.characters(codec="ascii", exclude_characters=".\\"), min_size=1, max_size=63)
+labels = st.text(st.characters(codec="ascii", exclude_characters=".\\@"), min_size=1, max_size=63)
 hostnames = st.lists(labels, min_size=0, max_size=3).map(".".join)
 
 
@@ -129,3 +129,26 @@ def test_headers_that_no_query_has(change: dict[str, int], rcode: dns.rcode.Rcod
     said = answer(NAMES, ("n",), header + PLAIN[12:], tcp=False)
     assert isinstance(said, bytes)
     assert dns.message.from_wire(said, question_only=True).rcode() == rcode
+
+
+def test_a_mistake_of_ours_costs_a_packet_and_is_said_once_a_minute() -> None:
+    import os
+
+    from moby_components.common.dns.process.loop import READ, Loop
+
+    loop = Loop()
+    said: list[str] = []
+    loop.complain = lambda error: said.append(str(error))
+    reader, writer = os.pipe()
+
+    def stumble(events: int) -> None:
+        if os.read(reader, 1) == b"q":
+            loop.stop()
+        raise ValueError("oh")
+
+    loop.watch(reader, READ, stumble)
+    os.write(writer, b"abcq")
+    loop.run()
+    assert (said, loop.mistakes) == (["oh"], 4)
+    os.close(reader)
+    os.close(writer)

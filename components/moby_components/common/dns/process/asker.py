@@ -52,4 +52,4 @@ class Asker:
     def space(self) -> int:
         """A descriptor of the namespace in which its own resolvers are asked."""
         assert self.door is not None  # noqa: S101 - `servers` said so
-        return of_socket(self.door.udp)
+        return of_socket(self.door.udps[0])

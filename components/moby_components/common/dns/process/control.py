@@ -118,7 +118,7 @@ class Session:
         except OSError as error:
             text = (error.strerror or str(error)).lower()
             answer = {"error": f"{text}: {error.filename}" if error.filename else text}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # an answer that does not come holds up a daemon
             answer = {"error": f"not a request: {error!r}"}
         self.send(json.dumps({"id": number, **answer}) + "\n")
         if self._control.server is not None:

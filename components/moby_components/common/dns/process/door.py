@@ -1,4 +1,4 @@
-"""Where queries come in: a UDP and a TCP socket in one namespace, and the TCP connections behind it."""
+"""Where queries come in: UDP and TCP sockets in one namespace, and the TCP connections behind them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from moby_components.common.dns.process.loop import GONE, READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from moby_components.common.dns.process.asker import Asker
     from moby_components.common.dns.process.server import Server
@@ -22,27 +22,29 @@ IDLE, ANSWERING = 5.0, 15.0
 
 
 class Door:
-    """A pair of sockets. `who` tells the asker from a source address; None is not answered at all, so
-    that nobody is sent what another one asked for under his address."""
+    """One UDP socket, or several that share an address, and one for TCP. `who` tells the asker from a
+    source address; None is not answered at all, so that nobody is sent what another one asked for under
+    his address."""
 
-    __slots__ = ("_connections", "_server", "_who", "tcp", "udp")
+    __slots__ = ("_connections", "_server", "_who", "tcp", "udps")
 
     def __init__(
         self,
         server: Server,
-        udp: socket.socket,
+        udps: Sequence[socket.socket],
         tcp: socket.socket,
         who: Callable[[str], Asker | None],
     ) -> None:
-        self._server, self.udp, self.tcp, self._who = server, udp, tcp, who
+        self._server, self.udps, self.tcp, self._who = server, udps, tcp, who
         self._connections: set[Connection] = set()
-        server.loop.watch(udp.fileno(), READ, self._datagrams)
+        for udp in udps:
+            server.loop.watch(udp.fileno(), READ, self._from(udp))
         server.loop.watch(tcp.fileno(), READ, self._accept)
 
     def close(self) -> None:
         for connection in tuple(self._connections):
             connection.close()
-        for sock in (self.udp, self.tcp):
+        for sock in (*self.udps, self.tcp):
             if sock.fileno() >= 0:
                 self._server.loop.forget(sock.fileno())
                 sock.close()
@@ -56,8 +58,10 @@ class Door:
     def leave(self, connection: Connection) -> None:
         self._connections.discard(connection)
 
-    def _datagrams(self, _events: int) -> None:
-        udp = self.udp
+    def _from(self, udp: socket.socket) -> Callable[[int], None]:
+        return lambda _events: self._datagrams(udp)
+
+    def _datagrams(self, udp: socket.socket) -> None:
         for _ in range(BUDGET):
             try:
                 data, source = udp.recvfrom(LARGEST_QUERY)
@@ -66,16 +70,16 @@ class Door:
             asker = self._who(source[0])
             if asker is None:
                 continue
-            said = self._server.handle(asker, data, self._reply_to(source))
+            said = self._server.handle(asker, data, self._reply_to(udp, source))
             if said:
-                self._send(said, source)
+                self._send(said, udp, source)
 
-    def _reply_to(self, source: tuple[str, int]) -> Callable[[bytes], None]:
-        return lambda answer: self._send(answer, source)
+    def _reply_to(self, udp: socket.socket, source: tuple[str, int]) -> Callable[[bytes], None]:
+        return lambda answer: self._send(answer, udp, source)
 
-    def _send(self, answer: bytes, to: tuple[str, int]) -> None:
+    def _send(self, answer: bytes, udp: socket.socket, to: tuple[str, int]) -> None:
         try:
-            self.udp.sendto(answer, to)
+            udp.sendto(answer, to)
         except OSError:
             pass  # its queue is full or it is gone; it asks again, or does not
 

@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
     control.server = Server(loop, control.say, host)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.complain = lambda error: control.say(_described(error))
     harden()
     gc.freeze()
     try:
@@ -34,3 +35,12 @@ def main(arguments: list[str]) -> int:
         except OSError:
             pass
     return 0
+
+
+def _described(error: Exception) -> str:
+    """A mistake of ours and where it was made, in one line."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "somewhere"
+    return f"{type(error).__name__} at {place} - {error}"

@@ -14,7 +14,14 @@ from moby_components.common.dns.process.door import Door
 from moby_components.common.dns.process.forward import Forward
 from moby_components.common.dns.process.names import Names
 from moby_components.common.dns.process.natrule import ADDRESS, redirect
-from moby_components.common.dns.process.spaces import bound, identity, inside, loopback_up, open_space
+from moby_components.common.dns.process.spaces import (
+    bound,
+    identity,
+    inside,
+    loopback_up,
+    open_space,
+    share_out,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +35,8 @@ MOST_OUTSTANDING = 2048
 FEW = 8
 """Forwarded queries of all containers together; beyond, one still has its first few, so that sixteen
 flooding containers do not keep a seventeenth from asking."""
+QUEUES = 64
+"""UDP sockets of one gateway: so many neighbours have a receive queue each."""
 
 
 class Spare:
@@ -114,7 +123,7 @@ class Server:
             asker = Asker(wanted)
             asker.identity = this
             self.dismiss(wanted["id"])
-            asker.door = Door(self, udp, tcp, lambda _source: asker)
+            asker.door = Door(self, (udp,), tcp, lambda _source: asker)
             self.askers[wanted["id"]] = asker
             return
         if old is not None and old.wanted == wanted:
@@ -191,16 +200,24 @@ class Server:
             udp.close()
             raise
 
+    def _group(self, address: str) -> tuple[list[socket.socket], socket.socket]:
+        tcp = bound(socket.SOCK_STREAM, address, 53)
+        try:
+            return share_out(address, 53, QUEUES), tcp
+        except OSError:
+            tcp.close()
+            raise
+
     def _gateway(self, world: str, address: str) -> Gateway:
         found = self.gateways.get((world, address))
         if found is None:
             space = open_space(world)
             try:
-                udp, tcp = inside(space, lambda: self._pair(address, 53))
+                udps, tcp = inside(space, lambda: self._group(address))
             finally:
                 os.close(space)
             found = self.gateways[world, address] = Gateway()
-            found.door = Door(self, udp, tcp, found.askers.get)
+            found.door = Door(self, udps, tcp, found.askers.get)
         return found
 
     def _keys(self, wanted: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCGSKNS, IFF_UP = 0x8913, 0x8914, 0x894C, 1
 IP_FREEBIND, IPV6_FREEBIND = 15, 78
+SO_ATTACH_REUSEPORT_CBPF, SKF_NET_OFF = 51, -0x100000  # linux/filter.h
 
 libc = ctypes.CDLL(None, use_errno=True)
 _home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -69,8 +70,9 @@ def loopback_up() -> None:
             fcntl.ioctl(sock.fileno(), SIOCSIFFLAGS, name + struct.pack("=h22x", flags | IFF_UP))
 
 
-def bound(kind: int, address: str, port: int) -> socket.socket:
-    """A non-blocking socket at `address`, which need not be there yet. Raises OSError."""
+def bound(kind: int, address: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A non-blocking socket at `address`, which need not be there yet; `shared` with others of ours.
+    Raises OSError."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -81,9 +83,11 @@ def bound(kind: int, address: str, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        elif shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((address, port))
         if kind == socket.SOCK_STREAM:
-            sock.listen(16)
+            sock.listen(128)
     except BaseException:
         sock.close()
         raise
@@ -111,6 +115,26 @@ def _aside(fd: int, work: Callable[[], T]) -> T:
     if failure:
         raise failure[0]
     return found[0]
+
+
+def share_out(address: str, port: int, number: int) -> list[socket.socket]:
+    """UDP sockets at one address, datagrams dealt out by the last bits of where they come from: each
+    neighbour has a queue of its own, and whoever floods fills only his. Raises OSError."""
+    socks: list[socket.socket] = []
+    try:
+        for _ in range(number):
+            socks.append(bound(socket.SOCK_DGRAM, address, port, shared=True))
+        # The kernel runs this for the whole group: A = last word of the source address; A % number.
+        word = SKF_NET_OFF + (20 if ":" in address else 12)
+        code = struct.pack("=" + "HBBI" * 3, 0x20, 0, 0, word & 0xFFFFFFFF, 0x94, 0, 0, number, 0x16, 0, 0, 0)
+        program = ctypes.create_string_buffer(code)
+        pointer = struct.pack("@HP", 3, ctypes.addressof(program))
+        socks[0].setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, pointer)
+    except BaseException:
+        for sock in socks:
+            sock.close()
+        raise
+    return socks
 
 
 def _setns(fd: int) -> None:
