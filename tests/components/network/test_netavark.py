@@ -52,7 +52,7 @@ def second_life(tmp_path: Path, **options: Any) -> Netavark:
 
 def aardvark(tmp_path: Path) -> int:
     """Pid of the running aardvark of this test, 0 for none."""
-    for process in Path("/proc").iterdir():
+    for process in list(Path("/proc").iterdir()):
         if process.name.isdigit():
             try:
                 words = (process / "cmdline").read_bytes()
@@ -223,6 +223,29 @@ def test_published_ports_are_reached_from_everywhere(host: World, component: Net
     assert host.state() == before
 
 
+def test_a_published_port_is_for_other_networks_too(host: World, component: Netavark) -> None:
+    before = host.state()
+    web = request(host, "web", network(1), 2, ports=(PortBinding(container_port=80, host_port=8080),))
+    others = [request(host, f"other{n}", network(n), 2) for n in (2, 3)]
+    host.serve("web", 80)
+
+    async def story() -> None:
+        await component.open()
+        for wish in (others[0], web, others[1]):
+            await component.attach(wish)
+        for name in ("other2", "other3"):
+            for address in (HOST, HOST6):
+                assert host.ask(name, address, 8080) == b"hello"
+            with pytest.raises(OSError, match="timed out"):
+                host.ask(name, "10.66.1.2", 80, timeout=0.5)
+        for wish in (*others, web):
+            await component.detach(wish, None)
+        await component.close()
+
+    host.play(story)
+    assert host.state() == before
+
+
 def test_a_taken_port_is_refused_in_dockers_words_and_leaves_nothing(
     host: World, component: Netavark
 ) -> None:
@@ -386,6 +409,22 @@ def test_a_failed_attach_leaves_nothing_behind(host: World, component: Netavark,
     host.play(story)
     assert host.state() == before
     assert list((tmp_path / "run/network/netavark/endpoints").iterdir()) == []
+
+
+def test_names_by_the_engine_start_no_aardvark(host: World, tmp_path: Path) -> None:
+    component = second_life(tmp_path, names="engine")
+
+    async def story() -> None:
+        await component.open()
+        net = await component.plan(network(1))
+        assert net.names == "engine"
+        web = request(host, "web", net, 2)
+        assert (await component.attach(web)).dns == ()
+        assert not aardvark(tmp_path)
+        await component.detach(web, None)
+        await component.close()
+
+    host.play(story)
 
 
 def test_internal_mtu_and_no_names(host: World, component: Netavark) -> None:

@@ -82,7 +82,7 @@ class Netavark(Network):
         return [words.default_network(self.options), *predefined.records("host", "none")]
 
     async def plan(self, draft: NetworkRecord) -> NetworkRecord:
-        return words.planned(draft)
+        return words.planned(draft, names=self.options.get("names", "aardvark"))
 
     async def create(self, network: NetworkRecord) -> NetworkRecord:
         return network
@@ -147,6 +147,8 @@ class Netavark(Network):
                 )
             gateways = (request.gateway4, request.gateway6) if request.default_route else ()
             wanted = tuple(gateway for gateway in gateways if gateway)
+            if entry.bridge:
+                await rules.let_published_pass(self._iptables, ipv6=bool(request.ipv6))
             if ports and request.ipv6 and not self._refusing:
                 await rules.refuse_loopback(self._iptables)
                 self._refusing = True

@@ -18,6 +18,10 @@ _REFUSE = ("NETAVARK-HOSTPORT-DNAT", "-d", "::1/128", "-j", "RETURN")
 """netavark sends what goes to [::1] to the container too, where the kernel drops it as martian: a client
 of localhost would hang. Left alone it meets our deaf socket, is refused, and goes on to 127.0.0.1."""
 
+_PASS = ("NETAVARK_ISOLATION_1", "-m", "conntrack", "--ctstate", "DNAT", "-j", "RETURN")
+"""A published port is for all, the containers of other networks too: isolation lets pass what came to
+an address of the host. netavark puts each network's own rule first, so this one is put before it again."""
+
 
 def removal(saved: str) -> str:
     """From iptables-save's text to the input of `iptables-restore --noflush` that removes netavark's
@@ -32,7 +36,7 @@ def removal(saved: str) -> str:
             words = line.split()
             if not line.startswith("-A ") or not any(word.startswith("NETAVARK") for word in words):
                 continue
-            if words[1] in chains and words[1] not in _CONSTANT and tuple(words[1:]) != _REFUSE:
+            if words[1] in chains and words[1] not in _CONSTANT and tuple(words[1:]) not in (_REFUSE, _PASS):
                 return ""
             gone.append("-D " + line[3:])
         if chains:
@@ -45,6 +49,19 @@ async def refuse_loopback(iptables: Path) -> None:
     program = [str(iptables.with_name("ip6tables")), "-w", "5", "-t", "nat"]
     if (await run([*program, "-C", *_REFUSE], timeout=30.0)).code != 0:
         await run([*program, "-I", *_REFUSE], timeout=30.0)
+
+
+async def let_published_pass(iptables: Path, *, ipv6: bool) -> None:
+    """Other networks reach published ports at the host's addresses. Idempotent."""
+    for name in ("iptables", "ip6tables") if ipv6 else ("iptables",):
+        program = [str(iptables.with_name(name)), "-w", "5"]
+        listed = (await run([*program, "-S", _PASS[0]], timeout=30.0)).out.decode(errors="replace")
+        there = [tuple(line.split()[1:]) for line in listed.splitlines() if line.startswith("-A ")]
+        if not there or there[0] == _PASS:
+            continue
+        rule = " ".join(_PASS)
+        text = "\n".join(["*filter", *([f"-D {rule}"] if _PASS in there else []), f"-I {rule}", "COMMIT", ""])
+        await _feed([str(iptables.with_name(f"{name}-restore")), "--noflush", "-w", "5"], text)
 
 
 async def remove_shared(iptables: Path) -> None:

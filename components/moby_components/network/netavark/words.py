@@ -34,8 +34,9 @@ METRIC = "4000"
 """Of the default routes that netavark always makes; they are put right afterwards."""
 
 
-def planned(draft: NetworkRecord) -> NetworkRecord:
-    """The network as netavark can make it. Raises InvalidArgument, Unsupported."""
+def planned(draft: NetworkRecord, *, names: str = "aardvark") -> NetworkRecord:
+    """The network as netavark can make it, its names served by "aardvark" or the "engine". Raises
+    InvalidArgument, Unsupported."""
     macvlan = draft.driver == "macvlan"
     options = draft.options
     _mtu(options.get(MTU, ""))
@@ -54,8 +55,8 @@ def planned(draft: NetworkRecord) -> NetworkRecord:
     else:
         _interface(options.get(BRIDGE_NAME, ""), BRIDGE_NAME)
         _host_ip(options.get(HOST_IP, ""))
-    names = "engine" if macvlan else "component"
-    return replace(draft, sandbox="private", addressing="engine", names=names)
+    server = "component" if names == "aardvark" and not macvlan else "engine"
+    return replace(draft, sandbox="private", addressing="engine", names=server)
 
 
 def bridge_name(platform: str, network: NetworkRecord) -> str:
