@@ -68,9 +68,19 @@ def _v1(groups: Mapping[str, Path]) -> Stats:
         memory=_pairs(memory, "memory.stat"),
         pids=_number(pids, "pids.current"),
         pids_limit=_number(pids, "pids.max"),
-        io_bytes=_blkio(_text(blkio, "blkio.throttle.io_service_bytes_recursive")),
-        io_operations=_blkio(_text(blkio, "blkio.throttle.io_serviced_recursive")),
+        io_bytes=_counted(blkio, "io_service_bytes_recursive"),
+        io_operations=_counted(blkio, "io_serviced_recursive"),
     )
+
+
+def _counted(folder: Path | None, name: str) -> tuple[BlockIO, ...]:
+    """By the I/O scheduler where that is BFQ (it counts all), else by the throttling code, which since
+    Linux 6.10 counts only on devices that somebody has set a limit for. runc's order."""
+    for policy in ("bfq", "throttle"):
+        rows = _blkio(_text(folder, f"blkio.{policy}.{name}"))
+        if rows:
+            return rows
+    return ()
 
 
 def _blkio(text: str) -> tuple[BlockIO, ...]:
