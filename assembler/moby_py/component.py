@@ -99,7 +99,8 @@ class Service:
     ready_timeout: float = 10.0
     keep: bool = False
     """It outlives a killed daemon, and the next one takes it up instead of starting another (a
-    resolver, a port forwarder: containers go on using them). `down` ends it all the same."""
+    resolver, a port forwarder: containers go on using them). `down` ends it, `down --keep-containers`
+    does not."""
 
 
 class Component(ABC):

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from moby_components.common.dns import Client, Named, Resolver
+from moby_components.common.mounts import umount
 from moby_components.common.netns import in_netns
 from moby_py import survivors
 from moby_py.errors import Unavailable
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.root
 
 WEB = Named("n1", "c-web", ("web",), ("10.9.0.2",))
 DB = Named("n1", "c-db", ("db",), ("10.9.0.3",))
+FAR = Named("n1", "c-far", ("far",), ("10.9.0.4",))
 
 
 @pytest.fixture
@@ -71,18 +73,23 @@ async def test_killed_it_knows_everything_again_within_a_second(
     try:
         await resolver.sync([WEB], [Client("c-box", str(box), ("n1",))])
         await resolver.serve(Client("c-gone", str(gone), ("n1",)))
-        await resolver.name(DB)
-        from moby_components.common.mounts import umount
-
+        await resolver.name(DB, FAR)
         umount(gone, lazy=True)
         gone.unlink()
-        os.kill(dns_pid(world), signal.SIGKILL)
-        # What is asked of it meanwhile waits for its successor.
+        pid = dns_pid(world)
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.001)
+        # What is taken away meanwhile waits for nobody, what is added waits for its successor.
+        began = time.monotonic()
+        await resolver.unname("c-far", "n1")
+        assert time.monotonic() - began < 0.1
         await resolver.name(Named("n1", "c-new", ("new",), ("10.9.0.9",)))
         took = await until_answered(box, "new", 5)
         assert took < 1.5
         assert values(await in_netns("", lambda: ask(box, "web"))) == ["10.9.0.2"]
         assert values(await in_netns("", lambda: ask(box, "db"))) == ["10.9.0.3"]
+        assert values(await in_netns("", lambda: ask(box, "far"))) == []
         assert f"container c-gone is not served - no such file or directory: {gone}" in caplog.text
     finally:
         await resolver.close()

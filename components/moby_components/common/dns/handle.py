@@ -29,8 +29,8 @@ SOCKET = "dns.sock"
 
 class Resolver:
     """All methods may be called concurrently and are idempotent. They return when the process has
-    obeyed, and raise Unavailable when there is none for ten seconds; what was asked is remembered all
-    the same, but for a `serve` that failed."""
+    obeyed. `name`, `serve` and `sync` raise Unavailable when there is none for ten seconds; what was
+    asked is remembered all the same, but for what it refused."""
 
     def __init__(self, run: Path, log: logging.Logger) -> None:
         self._path = run / SOCKET
@@ -66,8 +66,9 @@ class Resolver:
             raise RuntimeFailed(f"the resolver refused a name - {answer['error']}")
 
     async def unname(self, container: str, network: str) -> None:
+        """Forget one endpoint. A container that goes is not held up by a resolver that is gone."""
         self._names.pop((container, network), None)
-        await self._ask(lambda: {"op": "unname", "container": container, "network": network})
+        await self._tell({"op": "unname", "container": container, "network": network})
 
     async def serve(self, client: Client) -> None:
         """Answer a container from now on, or as this says from now on. Raises RuntimeFailed where its
@@ -86,8 +87,9 @@ class Resolver:
             )
 
     async def dismiss(self, container_id: str) -> None:
+        """Answer a container no more."""
         self._clients.pop(container_id, None)
-        await self._ask(lambda: {"op": "dismiss", "client": container_id})
+        await self._tell({"op": "dismiss", "client": container_id})
 
     async def sync(self, named: Sequence[Named], clients: Sequence[Client]) -> None:
         """The whole truth, once after a start of the daemon: what the process holds beyond it goes.
@@ -121,6 +123,15 @@ class Resolver:
         for container, why in answer["failed"].items():
             self._log.warning("dns: container %s is not served - %s", container[:12], why)
 
+    async def _tell(self, request: Mapping[str, Any]) -> None:
+        """To a process that is there; its successor begins without what this takes away. Before `sync`
+        nobody knows what is there."""
+        if self._connection is not None:
+            with contextlib.suppress(ConnectionError):
+                await self._connection.ask(request)
+        elif not self._whole:
+            await self._ask(lambda: request)
+
     async def _ask(self, request: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._stay_connected(), name="dns")
@@ -143,18 +154,18 @@ class Resolver:
     async def _stay_connected(self) -> None:
         again = False
         while True:
-            connection = await self._connect()
+            self._connection = connection = await self._connect()
             try:
                 # Before `sync` was called we do not know what a process of an earlier daemon has to
                 # keep; one that was started anew has nothing.
                 if self._whole or again:
                     self._complain(await connection.ask(self._truth()))
             except ConnectionError:
+                self._connection = None
                 await connection.close()
                 continue
             except RuntimeFailed as error:
                 self._log.error("%s", error)
-            self._connection = connection
             self._connected.set()
             try:
                 await connection.ended.wait()

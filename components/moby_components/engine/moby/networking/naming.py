@@ -107,6 +107,7 @@ class Naming:
                 container=entry.id,
                 names=tuple(dict.fromkeys([entry.record.name, *dns_names(request)[1:]])),
                 addresses=tuple(bare(a) for a in (attachment.ipv4, attachment.ipv6) if a),
+                domain=request.network.name,
             )
             for request, attachment in self._joined(entry)
         ]
