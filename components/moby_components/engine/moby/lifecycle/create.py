@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -134,12 +135,13 @@ class Creator:
         for found in plan(record.intent, self._mounts_of):
             entry = found
             if found.type == "volume":
-                wanted = self._volumes.plan(
-                    found.source,
-                    driver=found.driver,
-                    options=dict(found.driver_options),
-                    labels=dict(found.labels),
-                )
+                with _not_the_image():
+                    wanted = self._volumes.plan(
+                        found.source,
+                        driver=found.driver,
+                        options=dict(found.driver_options),
+                        labels=dict(found.labels),
+                    )
                 entry = replace(found, source=wanted.name, driver=wanted.driver)
                 if not self._volumes.known(wanted.name):
                     made.setdefault(wanted.name, wanted)
@@ -147,7 +149,8 @@ class Creator:
                     record.volumes.append(wanted.name)
                 record.mounts.append(entry.point(wanted.mountpoint))
             elif found.type == "image":
-                entry = replace(found, image_id=(await self._images.find(found.source)).id)
+                with _not_the_image():
+                    entry = replace(found, image_id=(await self._images.find(found.source)).id)
                 record.mounts.append(entry.point())
             else:
                 if found.type == "bind":
@@ -165,6 +168,15 @@ class Creator:
     def _mounts_of(self, ref: str) -> tuple[MountPlan, ...]:
         other = self._core.get(ref).record
         return tuple(MountPlan.load(data) for data in other.plans if data["type"] in ("bind", "volume"))
+
+
+@contextlib.contextmanager
+def _not_the_image() -> Iterator[None]:
+    """Clients take a 404 for "no such image", pull the container's own and ask again."""
+    try:
+        yield
+    except NotFound as error:
+        raise InvalidArgument(error.message, hint=error.hint) from error
 
 
 def _shares_network(body: Mapping[str, Any]) -> bool:

@@ -182,6 +182,7 @@ class Volumes:
                 for plan in record.plans:
                     if plan["type"] == "volume":
                         in_use.setdefault(plan["source"], []).append(record.id)
+        self.use.adopt(in_use)
         for word, driver in self._drivers.all.items():
             own = [volume for volume in self.all() if volume.driver == word]
             used = {volume.name: in_use[volume.name] for volume in own if volume.name in in_use}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ class Use:
         self._volumes = volumes
         self._own: dict[str, set[str]] = {}
         self._filling: dict[str, str] = {}
+        self._mounted: set[tuple[str, str]] = set()
+        """(volume, container) with a mount that was told and an unmount that was not."""
 
     def engine_users(self, name: str) -> list[str]:
         """What the engine itself does with it: ids of copies under way, or the word for its filling."""
@@ -56,6 +58,7 @@ class Use:
             with said_of("error while mounting volume", f"'{name}'"):
                 await driver.create(volume)  # idempotent: makes up for a kill, or a state that was lost
                 folder = await driver.mount(volume, container)
+        self._mounted.add((name, container))
         self._core.events.emit(
             "volume",
             "mount",
@@ -71,7 +74,14 @@ class Use:
         volume = self._volumes.get(name)
         async with self._volumes.lock(name):
             await self._volumes.driver(volume).unmount(volume, container)
-        self._core.events.emit("volume", "unmount", name, {"container": container, "driver": volume.driver})
+        if (name, container) in self._mounted:
+            self._mounted.discard((name, container))
+            attributes = {"container": container, "driver": volume.driver}
+            self._core.events.emit("volume", "unmount", name, attributes)
+
+    def adopt(self, in_use: Mapping[str, Iterable[str]]) -> None:
+        """Who may still have them after a start of the daemon: volume -> containers."""
+        self._mounted = {(name, container) for name, users in in_use.items() for container in users}
 
     async def once(self, name: str, work: Callable[..., object], *args: object) -> None:
         """Blocking work on a volume, in a thread, while nobody else does any."""
