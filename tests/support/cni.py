@@ -16,7 +16,7 @@ from moby_py.kinds import Network
 from moby_py.model import Attachment, AttachRequest, Endpoint, NetworkRecord, PortBinding, Sandbox
 from moby_py.testing.contracts.component import with_defaults
 from support.context import make_context
-from support.worlds import World, world
+from support.worlds import World, command, world
 
 PLUGINS = Path("/usr/lib/cni")
 
@@ -132,16 +132,16 @@ class Rig:
 
     async def again(self) -> None:
         """The next life of a killed daemon: create for all networks, then recover once."""
-        self.killed()
+        await self.killed()
         self.life()
         for record in list(self.records.values()):
             await self.create(record)
         await self.component.recover(list(self.endpoints.values()))
 
-    def killed(self) -> None:
+    async def killed(self) -> None:
         """What the kernel does for a killed daemon."""
         if isinstance(self.component, Cni):
-            self.component._ports.close()
+            await self.component._ports.close()
 
     async def end(self) -> None:
         """Everybody leaves, networks go, the daemon ends."""
@@ -167,15 +167,10 @@ def macvlan_rig(tmp_path: Path, **options: Any) -> Iterator[Rig]:
 
 
 def left(world: World) -> list[str]:
-    """Links and rules on the host that are nobody's any more: beside the uplink, and the empty chains
-    that all CNI users of a host share."""
-    found = []
-    for line in world.state().splitlines():
-        shared = line.startswith("-A") and "-j CNI-" in line and not any(w in line for w in (" -i ", " -s "))
-        fixed = line.startswith(("-A CNI-HOSTPORT-SETMARK", "-A CNI-HOSTPORT-MASQ")) or "-j RETURN" in line
-        if not shared and not fixed and line not in ("lo", "uplink"):
-            found.append(line)
-    return found
+    """Links, rules and tables on the host, beside the uplink."""
+    tables = world.inside("host", lambda: command("nft", "list", "tables")).splitlines()
+    mine = [table for table in tables if "moby" in table]
+    return [line for line in (*world.state().splitlines(), *mine) if line not in ("lo", "uplink")]
 
 
 def _first(subnet: str) -> str:

@@ -79,7 +79,9 @@ def test_ports_from_everywhere(tmp_path: Path) -> None:
             ]
             made = await it.join("web", default, ports=wanted)
             await it.join("other", default)
-            tcp, udp, chosen = made.ports
+            await it.join("far", await it.network("app"))
+            tcp, tcp6, udp, chosen, _ = made.ports
+            assert (tcp6.host_ip, tcp6.host_port) == ("::", 18080)
             assert (tcp.host_ip, tcp.host_port) == ("0.0.0.0", 18080)
             assert (udp.host_port, udp.protocol) == (15353, "udp")
             assert chosen.host_port > 1024
@@ -87,6 +89,7 @@ def test_ports_from_everywhere(tmp_path: Path) -> None:
             it.world.serve("web", 53, udp=True, words=b"udp")
             for where, address in (
                 ("host", "127.0.0.1"),
+                ("far", HOST),
                 ("host", HOST),
                 ("remote", HOST),
                 ("other", HOST),
@@ -94,10 +97,12 @@ def test_ports_from_everywhere(tmp_path: Path) -> None:
             ):
                 for port in (18080, chosen.host_port):
                     assert await reached(it, where, address, port) == b"hello", (where, address, port)
-                if address != "127.0.0.1":
-                    assert await reached(it, where, address, 15353, udp=True) == b"udp", (where, address)
+                assert await reached(it, where, address, 15353, udp=True) == b"udp", (where, address)
+            for address in ("::1", "fd00:2::1"):  # it has no IPv6: carried over
+                assert await reached(it, "host", address, 18080) == b"hello"
             await it.leave("web", default)
             assert await reached(it, "remote", HOST, 18080) is None
+            assert await reached(it, "host", "::1", 18080) is None
             await it.end()
             assert left(it.world) == []
 
@@ -122,7 +127,8 @@ def test_a_taken_port_is_told_and_nothing_is_left(tmp_path: Path) -> None:
                 f"{id_of('first')}.{default.id}.json"
             ]
             it.world.serve("host", 18081)
-            with pytest.raises(Conflict, match=r"18081 failed: port is already allocated$"):
+            taken = r"^failed to bind host port for 0\.0\.0\.0:18081:[\d.]+:80/tcp: address already in use$"
+            with pytest.raises(Conflict, match=taken):
                 await it.join("second", default, ports=[PortBinding(container_port=80, host_port=18081)])
             await it.leave("first", default)
             await it.join("second", default, ports=[PortBinding(container_port=80, host_port=18080)])
@@ -207,6 +213,7 @@ def test_ipv6_and_options(tmp_path: Path) -> None:
             assert routes(it, "a") == ["default via 10.72.0.1", "default via fd00:72::1"]
             it.world.serve("a", 80)
             assert await reached(it, "b", "fd00:72::9", 80) == b"hello"
+            assert await reached(it, "host", "::1", 18080) == b"hello"
             # The bridge plugin lets the kernel look for a second owner of the gateway's address: a second.
             await soon(lambda: it.world.ask("remote", "fd00:2::1", 18080) == b"hello")
             links = json.loads(it.world.inside("host", lambda: command("ip", "-j", "link")))

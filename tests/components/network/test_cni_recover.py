@@ -194,7 +194,7 @@ def test_a_reboot(tmp_path: Path) -> None:
         async def before() -> None:
             default = await it.default()
             made.append(await it.join("a", default, ports=PORT))
-            it.killed()
+            await it.killed()
 
         it.world.play(before)
         request = next(iter(it.endpoints.values())).request

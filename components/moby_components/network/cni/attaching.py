@@ -12,7 +12,7 @@ from typing import Any
 from moby_components.network.cni import chain, drivers, results, sandbox
 from moby_components.network.cni.notes import Note, Notes
 from moby_components.network.cni.plugin import Place, Plugins
-from moby_components.network.cni.ports import Ports
+from moby_components.network.cni.relays import Relays
 from moby_py import Dirs
 from moby_py.errors import MobyError, RuntimeFailed
 from moby_py.model import Attachment, AttachRequest, Endpoint, PortBinding
@@ -21,7 +21,9 @@ from moby_py.model import Attachment, AttachRequest, Endpoint, PortBinding
 class Attaching:
     """No two calls for one container at the same time: the caller sees to that (CNI 1.0, section 2)."""
 
-    def __init__(self, plugins: Plugins, notes: Notes, ports: Ports, dirs: Dirs, log: logging.Logger) -> None:
+    def __init__(
+        self, plugins: Plugins, notes: Notes, ports: Relays, dirs: Dirs, log: logging.Logger
+    ) -> None:
         self._plugins = plugins
         self.notes = notes
         self._ports = ports
@@ -34,8 +36,10 @@ class Attaching:
         if old is not None:
             if old.done and old.result is not None and await self._stands(old, request.sandbox.path):
                 ports = _ports_of(old.config)
-                self._ports.take(_key(old), ports, ipv6=False)
-                return results.attachment(request, old.result, ports)
+                self._keep(old, ports)
+                attachment = results.attachment(request, old.result, ports)
+                await self._ports.carry(_key(old), _target(attachment))
+                return attachment
             await self.clear(old)
         return await self._add(request, config)
 
@@ -43,7 +47,7 @@ class Attaching:
         """DEL with what it was added with. Where no note is, nothing was added."""
         note = self.notes.load(container_id, network_id)
         if note is None:
-            self._ports.release((container_id, network_id))
+            await self._ports.drop(_owner(container_id, network_id))
         else:
             await self.clear(note)
 
@@ -55,11 +59,8 @@ class Attaching:
         request = replace(request, ports=attachment.ports)
         note = self.notes.load(request.container_id, request.network_id)
         if note is not None and note.done and note.result is not None:
-            ports = _ports_of(note.config)
-            try:
-                self._ports.take(_key(note), ports, ipv6=False)
-            except MobyError as error:
-                self._log.warning("network %s: %s", request.network.name, error.message)
+            self._keep(note, _ports_of(note.config))
+            await self._ports.carry(_key(note), _target(attachment))
             try:
                 await chain.mend(
                     self._plugins, note.config, replace_netns(note, request.sandbox.path), note.result
@@ -76,7 +77,7 @@ class Attaching:
         """DEL, as far as the plugins can: with the sandbox, a stand-in for one that is gone, or none.
         A note stays where a plugin fails, for the next start to try again. Raises MobyError."""
         await self.notes.settled(note)
-        self._ports.release(_key(note))
+        await self._ports.drop(_key(note))
         async with self._place(note) as place:
             try:
                 await chain.delete(self._plugins, note.config, place, note.result)
@@ -99,12 +100,12 @@ class Attaching:
     # -- parts ---------------------------------------------------------------------------------------
 
     async def _add(self, request: AttachRequest, config: Mapping[str, Any]) -> Attachment:
-        key = (request.container_id, request.network_id)
-        ports = self._take_ports(request)
+        key = _owner(request.container_id, request.network_id)
+        ports = await self._take_ports(request)
         try:
             prepared = results.configured(config, request, ports, self._dirs.state, self._dirs.run)
         except BaseException:
-            self._ports.release(key)
+            await self._ports.drop(key)
             raise
         note = Note(
             container_id=request.container_id,
@@ -128,18 +129,30 @@ class Attaching:
                 if request.default_route and request.network.addressing == "engine":
                     await self._route(request, attachment)
                 self.notes.save(replace(note, done=True))
+                await self._ports.carry(key, _target(attachment))
         except BaseException:
             await asyncio.shield(self._undo(note))
             raise
         return attachment
 
-    def _take_ports(self, request: AttachRequest) -> tuple[PortBinding, ...]:
+    async def _take_ports(self, request: AttachRequest) -> tuple[PortBinding, ...]:
         if request.network.internal or not request.ports:
             return ()
-        host = drivers.host_binding(request.network)
-        wanted = [replace(p, host_ip=host) if host and not p.host_ip else p for p in request.ports]
-        ipv6 = bool(request.ipv6) or (request.network.ipv6 and request.network.addressing != "engine")
-        return self._ports.take((request.container_id, request.network_id), wanted, ipv6=ipv6)
+        addresses = [ip.partition("/")[0] for ip in (request.ipv4, request.ipv6) if ip]
+        if request.network.addressing != "engine":  # known only after ADD
+            addresses = ["0.0.0.0", *(["::"] if request.network.ipv6 else [])]  # noqa: S104
+        return await self._ports.take(
+            _owner(request.container_id, request.network_id),
+            request.ports,
+            addresses=addresses,
+            host_ip=drivers.host_binding(request.network),
+        )
+
+    def _keep(self, note: Note, ports: Sequence[PortBinding]) -> None:
+        for lost in self._ports.keep(_key(note), ports):
+            self._log.warning(
+                "network %s: cannot hold a published port again - %s", note.config["name"], lost
+            )
 
     async def _undo(self, note: Note) -> None:
         """The specification has every plugin of the list asked, those not called before too."""
@@ -190,8 +203,17 @@ def replace_netns(note: Note, netns: str) -> Place:
     return replace(note.place, netns=netns)
 
 
-def _key(note: Note) -> tuple[str, str]:
-    return note.container_id, note.network_id
+def _key(note: Note) -> str:
+    return _owner(note.container_id, note.network_id)
+
+
+def _owner(container_id: str, network_id: str) -> str:
+    return f"{container_id} {network_id}"
+
+
+def _target(attachment: Attachment) -> str:
+    """Where a relayed connection goes."""
+    return (attachment.ipv4 or attachment.ipv6).partition("/")[0]
 
 
 def _mac_of(note: Note) -> str:

@@ -1,24 +1,28 @@
-"""What the plugins leave on the host and never take down, and what they leave open.
+"""Bridges, and what the plugins leave open between them.
 
-The `bridge` plugin deletes no bridge, `firewall` no isolation rule of one: both go here when a network
-goes. And two holes are closed by a small table of our own: portmap lets 127.0.0.0/8 in from bridges
-(route_localnet), and nothing keeps the host from forwarding for a network that is internal. The chains
-that all CNI users of a host share (CNI-FORWARD, CNI-HOSTPORT-DNAT, ...) stay, empty: taking them away
-would break another user's ADD that is under way.
+A small nftables table of our own keeps networks apart, with published ports open to all (the firewall
+plugin's "same-bridge" closes those too, and its rules outlive the bridge), keeps internal networks in,
+and closes 127.0.0.0/8, which portmap opens to packets from bridges (route_localnet).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from moby_components.common.netlink import Netlink, delete_link, list_links
 from moby_components.common.nft import Nft
-from moby_components.common.processes import run
-from moby_py.errors import MobyError
 
-_COMMENT = ("-m", "comment", "--comment", "CNI firewall plugin rules (ingressPolicy: same-bridge)")
-_PROGRAMS = ("iptables", "ip6tables")
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A network as the table sees it: by its bridge, or, where each container has an interface of its
+    own on the host (ptp), by its subnets."""
+
+    bridge: str = ""
+    subnets: tuple[str, ...] = ()
+    internal: bool = False
 
 
 def present(names: Iterable[str]) -> dict[str, bool]:
@@ -38,45 +42,54 @@ def delete(name: str) -> None:
         netlink.send([delete_link(name)])
 
 
-async def forget(name: str, programs: Mapping[str, Path]) -> None:
-    """Take the firewall plugin's isolation rules of bridge `name` away, also where two plugins at once
-    made them twice. Idempotent."""
-    rules = (
-        ("CNI-ISOLATION-STAGE-1", "-i", name, "!", "-o", name, *_COMMENT, "-j", "CNI-ISOLATION-STAGE-2"),
-        ("CNI-ISOLATION-STAGE-2", "-o", name, *_COMMENT, "-j", "DROP"),
-    )
-    for program in _PROGRAMS:
-        path = programs.get(program) or Path(program)
-        for rule in rules:
-            for _ in range(64):
-                try:
-                    done = await run([str(path), "-w", "10", "-D", *rule], timeout=30)
-                except MobyError:  # no such program: then no plugin made a rule by it
-                    return
-                if done.code != 0:
-                    break
-
-
-def guard(table: str, bridges: Iterable[str], internal: Iterable[str]) -> None:
-    """Make the table say what holds for these bridges, in one transaction; without any it goes.
+def guard(table: str, networks: Sequence[Guarded]) -> None:
+    """Make the table say what holds for these networks, in one transaction; without any it goes.
     Raises MobyError (nftables)."""
     script = [f"table inet {table}", f"delete table inet {table}"]
-    bridges, internal = sorted(bridges), sorted(internal)
-    if bridges:
-        names = ", ".join(f'"{name}"' for name in bridges)
-        drops = [f'    iifname "{n}" oifname != "{n}" drop' for n in internal]
-        drops += [f'    oifname "{n}" iifname != "{n}" drop' for n in internal]
-        script += [
-            f"table inet {table} {{",
-            "  chain loopback {",
-            "    type filter hook prerouting priority raw; policy accept;",
-            f"    iifname {{ {names} }} ip daddr 127.0.0.0/8 drop",
-            "  }",
-            "  chain internal {",
-            "    type filter hook forward priority filter; policy accept;",
-            *drops,
-            "  }",
-            "}",
-        ]
+    if networks:
+        script += [f"table inet {table} {{", *_loopback(networks), *_apart(networks), "}"]
     with Nft() as nft:
         nft.run("\n".join(script))
+
+
+def _loopback(networks: Sequence[Guarded]) -> list[str]:
+    names = _set(n.bridge for n in networks)
+    drop = [f"iifname {names} ip daddr 127.0.0.0/8 drop"] if names else []
+    return ["chain loopback {", "type filter hook prerouting priority raw; policy accept;", *drop, "}"]
+
+
+def _apart(networks: Sequence[Guarded]) -> list[str]:
+    bridges = _set(n.bridge for n in networks)
+    routed = [n for n in networks if not n.bridge]
+    rules = ["chain apart {", "type filter hook forward priority filter - 1; policy accept;"]
+    for one in networks:
+        if one.internal and one.bridge:
+            rules.append(f'iifname "{one.bridge}" oifname != "{one.bridge}" drop')
+            rules.append(f'oifname "{one.bridge}" iifname != "{one.bridge}" drop')
+    for one in routed:
+        for subnet in one.subnets if one.internal else ():
+            family = _family(subnet)
+            rules.append(f"{family} saddr {subnet} {family} daddr != {subnet} drop")
+            rules.append(f"{family} daddr {subnet} {family} saddr != {subnet} drop")
+    rules += ["ct state established,related accept", "ct status dnat accept"]
+    for one in networks:
+        if one.bridge:
+            rules.append(f'iifname "{one.bridge}" oifname != "{one.bridge}" oifname {bridges} drop')
+    for one in routed:
+        for subnet in one.subnets:
+            family = _family(subnet)
+            if bridges:
+                rules.append(f"{family} saddr {subnet} oifname {bridges} drop")
+                rules.append(f"iifname {bridges} {family} daddr {subnet} drop")
+            others = {s for n in routed if n is not one for s in n.subnets if _family(s) == family}
+            rules += [f"{family} saddr {subnet} {family} daddr {other} drop" for other in sorted(others)]
+    return [*rules, "}"]
+
+
+def _set(names: Iterable[str]) -> str:
+    found = sorted({name for name in names if name})
+    return "{ " + ", ".join(f'"{name}"' for name in found) + " }" if found else ""
+
+
+def _family(subnet: str) -> str:
+    return "ip" if ipaddress.ip_network(subnet).version == 4 else "ip6"

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from moby_components.common.predefined import idle, records
-from moby_components.network.cni import bridges, chain, conflist, drivers, needs, own
+from moby_components.network.cni import bridges, chain, conflist, drivers, needs, own, shared
 from moby_components.network.cni.attaching import Attaching
 from moby_components.network.cni.made import Made
 from moby_components.network.cni.notes import Notes
 from moby_components.network.cni.plugin import Plugins
-from moby_components.network.cni.ports import Ports
+from moby_components.network.cni.relays import Relays
 from moby_py import Context, PlatformInfo, Service
 from moby_py.errors import MobyError
 from moby_py.kinds import Network
@@ -37,13 +37,14 @@ class Cni(Network):
         super().__init__(context)
         timeout = float(self.options.get("timeout") or 60)
         self._plugins = Plugins(self.options.get("plugin_dirs") or needs.DIRS, context.binaries, timeout)
-        self._ports = Ports()
+        self._ports = Relays(self.log)
         notes = Notes(context.dirs.state / "notes", timeout)
         self._attaching = Attaching(self._plugins, notes, self._ports, context.dirs, self.log)
-        self._made = Made(context.dirs.state / "networks", self._plugins, context.binaries)
+        self._made = Made(context.dirs.state / "networks", self._plugins)
         self._platform = context.platform.name
         self._table = f"moby-py-{self._platform}-{context.id}"
         self._networks: dict[str, tuple[NetworkRecord, Mapping[str, Any]]] = {}
+        self._used = False
         self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @classmethod
@@ -86,6 +87,7 @@ class Cni(Network):
         else:
             drawn = drivers.rendered(network, self._platform, self._chain)
             config = await self._made.write(network.id, drawn)
+        self._used = True
         self._networks[network.id] = (network, config)
         try:
             self._guard()
@@ -101,7 +103,7 @@ class Cni(Network):
             return
         await self._attaching.forget_network(network.id)
         self._networks.pop(network.id, None)
-        await self._made.take_down(network.id)
+        self._made.take_down(network.id)
         self._guard()
 
     async def attach(self, request: AttachRequest) -> Attachment:
@@ -125,21 +127,25 @@ class Cni(Network):
         await self._all(functools.partial(self._mend, endpoint) for endpoint in mine)
         await self._all(functools.partial(self._collect, id, mine) for id in self._networks)
         for id in self._made.ids() - self._networks.keys():
-            await self._made.take_down(id)
+            self._made.take_down(id)
 
     async def close(self) -> None:
         """Ports are given up and bridges without a container go; the others keep running."""
-        self._ports.close()
-        if not self._networks:
+        await self._ports.close()
+        if not self._used:
             return
+        lists = self.options.get("networks") or {}
         drawn = [
             config
             for network, config in self._networks.values()
-            if not network.builtin or network.name not in (self.options.get("networks") or {})
+            if not network.builtin or network.name not in lists
         ]
-        if not await self._made.take_idle_down(drawn):
-            bridges.guard(self._table, (), ())
+        busy = self._made.take_idle_down(drawn)
+        if not busy and not self._attaching.notes.all():
+            bridges.guard(self._table, ())
+            await shared.tidy(self.context.binaries)
         self._networks.clear()
+        self._used = False
 
     # -- parts ---------------------------------------------------------------------------------------
 
@@ -155,9 +161,13 @@ class Cni(Network):
         return self._networks[request.network_id][1]
 
     def _guard(self) -> None:
-        found = {conflist.bridge(config): network.internal for network, config in self._networks.values()}
-        found.pop("", None)
-        bridges.guard(self._table, found, [name for name, internal in found.items() if internal])
+        guarded = []
+        for network, config in self._networks.values():
+            bridge = conflist.bridge(config)
+            subnets = tuple(c["Subnet"] for c in network.ipam.get("Config") or () if c.get("Subnet"))
+            if bridge or config["plugins"][0]["type"] == "ptp":
+                guarded.append(bridges.Guarded(bridge, subnets, network.internal))
+        bridges.guard(self._table, guarded)
 
     async def _all(self, works: Any) -> None:
         """A few at a time; what fails is told and stops nothing else."""

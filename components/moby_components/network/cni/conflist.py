@@ -119,10 +119,10 @@ def rendered(
         first |= {"master": interface, "mode": mode or "bridge"}
     if driver != "macvlan":
         if not internal:
-            plugins.append({"type": "portmap", "capabilities": {"portMappings": True}})
-        # Only a bridge is one interface for all of its network, which is what "same-bridge" compares.
-        policy = {"ingressPolicy": "same-bridge"} if driver == "bridge" else {}
-        plugins.append({"type": "firewall", **policy})
+            # [::1] turned to a container is dropped by the kernel; left alone it reaches our own socket.
+            conditions = {"conditionsV6": ["!", "-d", "::1"]}
+            plugins.append({"type": "portmap", "capabilities": {"portMappings": True}, **conditions})
+        plugins.append({"type": "firewall"})
     for extra in chain:
         same = next((p for p in plugins if p["type"] == extra["type"]), None)
         if same is None:

@@ -15,10 +15,9 @@ _FOREIGN = "moby-py/foreignBridge"
 
 
 class Made:
-    def __init__(self, folder: Path, plugins: Plugins, programs: Mapping[str, Path]) -> None:
+    def __init__(self, folder: Path, plugins: Plugins) -> None:
         self._folder = folder
         self._plugins = plugins
-        self._programs = programs
 
     async def write(self, network_id: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """Keep the list, in the CNI version that its plugins have in common. Idempotent. Raises
@@ -44,17 +43,15 @@ class Made:
         """The networks that there is a file of."""
         return {path.stem for path in self._folder.glob("*.conflist")}
 
-    async def take_down(self, network_id: str) -> None:
+    def take_down(self, network_id: str) -> None:
         """Bridge and file go. Idempotent."""
         config = self._read(network_id)
         bridge = conflist.bridge(config) if config is not None else ""
-        if config is not None and bridge:
-            if not config.get(_FOREIGN):
-                bridges.delete(bridge)
-            await bridges.forget(bridge, self._programs)
+        if config is not None and bridge and not config.get(_FOREIGN):
+            bridges.delete(bridge)
         self._path(network_id).unlink(missing_ok=True)
 
-    async def take_idle_down(self, configs: Iterable[Mapping[str, Any]]) -> bool:
+    def take_idle_down(self, configs: Iterable[Mapping[str, Any]]) -> bool:
         """The bridges of these lists that have no port; True where one has. They come again with the
         next container."""
         names = {conflist.bridge(config) for config in configs if not config.get(_FOREIGN)} - {""}
@@ -62,7 +59,6 @@ class Made:
         for name, busy in there.items():
             if not busy:
                 bridges.delete(name)
-                await bridges.forget(name, self._programs)
         return any(there.values())
 
     def _read(self, network_id: str) -> dict[str, Any] | None:

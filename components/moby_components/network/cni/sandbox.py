@@ -105,8 +105,9 @@ def stand_in(path: Path, name: str, addresses: Sequence[str]) -> Iterator[str]:
             os.close(fd)
         yield str(path)
     finally:
-        umount(path, lazy=True)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            umount(path, lazy=True)
+            path.unlink(missing_ok=True)
 
 
 def gateways_of(gateway4: str, gateway6: str, address4: str, address6: str) -> list[str]:
