@@ -76,6 +76,14 @@ async def test_killed_it_knows_everything_again_within_a_second(
         await resolver.name(DB, FAR)
         umount(gone, lazy=True)
         gone.unlink()
+        # A program that keeps its socket: the kernel remembers where its questions go.
+        keeper = await in_netns(box, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        keeper.connect(("127.0.0.11", 53))
+        keeper.settimeout(2)
+        wire = query("web").to_wire()
+        keeper.send(wire)
+        await asyncio.to_thread(keeper.recv, 512)
+
         pid = dns_pid(world)
         os.kill(pid, signal.SIGKILL)
         while Path(f"/proc/{pid}").exists():
@@ -90,6 +98,9 @@ async def test_killed_it_knows_everything_again_within_a_second(
         assert values(await in_netns("", lambda: ask(box, "web"))) == ["10.9.0.2"]
         assert values(await in_netns("", lambda: ask(box, "db"))) == ["10.9.0.3"]
         assert values(await in_netns("", lambda: ask(box, "far"))) == []
+        keeper.send(wire)
+        assert (await asyncio.to_thread(keeper.recv, 512))[:2] == wire[:2]
+        keeper.close()
         assert f"container c-gone is not served - no such file or directory: {gone}" in caplog.text
     finally:
         await resolver.close()

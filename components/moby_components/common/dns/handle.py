@@ -37,6 +37,7 @@ class Resolver:
         self._log = log
         self._names: dict[tuple[str, str], Named] = {}
         self._clients: dict[str, Client] = {}
+        self._ports: dict[str, Any] = {}
         self._whole = False
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
@@ -85,10 +86,12 @@ class Resolver:
                 f"cannot serve names to container {client.id[:12]} - {answer['error']}",
                 hint="moby-py logs",
             )
+        self._ports[client.id] = answer["ports"]
 
     async def dismiss(self, container_id: str) -> None:
         """Answer a container no more."""
         self._clients.pop(container_id, None)
+        self._ports.pop(container_id, None)
         await self._tell({"op": "dismiss", "client": container_id})
 
     async def sync(self, named: Sequence[Named], clients: Sequence[Client]) -> None:
@@ -96,7 +99,7 @@ class Resolver:
         What fails (a sandbox that is gone) is logged."""
         self._names = {(one.container, one.network): one for one in named}
         self._clients = {client.id: client for client in clients}
-        self._complain(await self._ask(self._truth))
+        self._synced(await self._ask(self._truth))
         self._whole = True
 
     async def close(self) -> None:
@@ -114,12 +117,15 @@ class Resolver:
         return {
             "op": "sync",
             "named": [one.plain() for one in self._names.values()],
-            "clients": [client.plain() for client in self._clients.values()],
+            "clients": [
+                {**client.plain(), "ports": self._ports.get(client.id)} for client in self._clients.values()
+            ],
         }
 
-    def _complain(self, answer: Mapping[str, Any]) -> None:
+    def _synced(self, answer: Mapping[str, Any]) -> None:
         if "error" in answer:
             raise RuntimeFailed(f"the resolver did not take up its names - {answer['error']}")
+        self._ports = dict(answer["ports"])
         for container, why in answer["failed"].items():
             self._log.warning("dns: container %s is not served - %s", container[:12], why)
 
@@ -159,7 +165,7 @@ class Resolver:
                 # Before `sync` was called we do not know what a process of an earlier daemon has to
                 # keep; one that was started anew has nothing.
                 if self._whole or again:
-                    self._complain(await connection.ask(self._truth()))
+                    self._synced(await connection.ask(self._truth()))
             except ConnectionError:
                 self._connection = None
                 await connection.close()

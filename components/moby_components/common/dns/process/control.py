@@ -1,8 +1,8 @@
 """The daemon's door: one JSON object per line over a unix socket of mode 0600.
 
 request                                          answer
-{"id": 1, "op": "serve", "client": {...}}        {"id": 1}
-{"id": 2, "op": "sync", "named": [...], ...}     {"id": 2, "failed": {"CONTAINER": "why"}}
+{"id": 1, "op": "serve", "client": {...}}        {"id": 1, "ports": [UDP, TCP]}
+{"id": 2, "op": "sync", "named": [...], ...}     {"id": 2, "ports": {...}, "failed": {"CONTAINER": "why"}}
 {"id": 3, "op": "serve", "client": {...}}        {"id": 3, "error": "no such file or directory: /run/..."}
 whenever there is something to say               {"log": "..."}
 """
@@ -135,10 +135,12 @@ class Session:
             server.unname(request["container"], request["network"])
         elif op == "serve":
             server.serve(request["client"])
+            return {"ports": server.ports(request["client"]["id"])}
         elif op == "dismiss":
             server.dismiss(request["client"])
         elif op == "sync":
-            return {"failed": server.sync(request["named"], request["clients"])}
+            failed = server.sync(request["named"], request["clients"])
+            return {"failed": failed, "ports": {id: server.ports(id) for id in server.askers}}
         elif op == "quit":
             self._control.loop.stop()
         else:

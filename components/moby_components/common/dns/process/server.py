@@ -107,8 +107,9 @@ class Server:
         self.names.unname(container, network)
 
     def serve(self, wanted: Mapping[str, Any]) -> None:
-        """Answer this one from now on. What it has already stays open where it is still right. Raises
-        OSError with nothing changed for one that was not served before."""
+        """Answer this one from now on. What it has already stays open where it is still right. `ports`
+        are those that a process before us had: the kernel goes on sending there what comes from a socket
+        that has asked it. Raises OSError with nothing changed for one that was not served before."""
         old = self.askers.get(wanted["id"])
         if wanted["sandbox"]:
             space = open_space(wanted["sandbox"])
@@ -117,7 +118,8 @@ class Server:
                 if old is not None and old.door is not None and old.identity == this:
                     old.update(wanted)
                     return
-                udp, tcp = inside(space, self._loopback_sockets)
+                ports = wanted.get("ports") or (0, 0)
+                udp, tcp = inside(space, lambda: self._loopback_sockets(*ports))
             finally:
                 os.close(space)
             asker = Asker(wanted)
@@ -178,10 +180,13 @@ class Server:
                 failed[id] = _words(error)
         return failed
 
-    def _loopback_sockets(self) -> tuple[socket.socket, socket.socket]:
+    def _loopback_sockets(self, udp_port: int, tcp_port: int) -> tuple[socket.socket, socket.socket]:
         """Runs inside the sandbox."""
         loopback_up()
-        udp, tcp = self._pair(ADDRESS, 0)
+        try:
+            udp, tcp = self._pair(ADDRESS, udp_port, tcp_port)
+        except OSError:  # somebody in there has taken them meanwhile
+            udp, tcp = self._pair(ADDRESS, 0, 0)
         try:
             self.lingering.append(redirect(udp.getsockname()[1], tcp.getsockname()[1]))
         except OSError as error:
@@ -189,13 +194,20 @@ class Server:
             tcp.close()
             # Then nobody else in there can listen on 0.0.0.0:53, which few want to.
             self._say(f"no nftables rule, port 53 itself is taken - {_words(error)}")
-            udp, tcp = self._pair(ADDRESS, 53)
+            udp, tcp = self._pair(ADDRESS, 53, 53)
         return udp, tcp
 
-    def _pair(self, address: str, port: int) -> tuple[socket.socket, socket.socket]:
-        udp = bound(socket.SOCK_DGRAM, address, port)
+    def ports(self, id: str) -> tuple[int, int] | None:
+        """(UDP, TCP) of one that is served in its sandbox."""
+        asker = self.askers.get(id)
+        if asker is None or asker.door is None:
+            return None
+        return asker.door.udps[0].getsockname()[1], asker.door.tcp.getsockname()[1]
+
+    def _pair(self, address: str, udp_port: int, tcp_port: int) -> tuple[socket.socket, socket.socket]:
+        udp = bound(socket.SOCK_DGRAM, address, udp_port)
         try:
-            return udp, bound(socket.SOCK_STREAM, address, port)
+            return udp, bound(socket.SOCK_STREAM, address, tcp_port)
         except OSError:
             udp.close()
             raise
