@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+ROUNDING = 1000
+"""Nanoseconds that a time in seconds may be off: what a client names exactly is not to be left out."""
 NEVER = "0001-01-01T00:00:00Z"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from moby_components.engine.moby.clock import now_ns
+from moby_components.engine.moby.clock import ROUNDING, now_ns
 from moby_components.engine.moby.db import Database
 from moby_py.component import Hooks
 from moby_py.errors import InvalidArgument, Unavailable
@@ -88,9 +88,10 @@ class EventBus:
         self._listeners.add(listener)
         try:
             seen = 0
-            until_ns = min(int(until * 1e9), _FOREVER)
+            until_ns = min(int(until * 1e9) + ROUNDING, _FOREVER) if until else 0
             if since or until:
-                for event in self._db.events(min(int(since * 1e9), _FOREVER), until_ns):
+                since_ns = min(max(0, int(since * 1e9) - ROUNDING), _FOREVER)
+                for event in self._db.events(since_ns, until_ns):
                     seen = event.id
                     if matches(event, filters):
                         yield event

@@ -57,21 +57,28 @@ def show(stock: Stock, image: Image) -> ImageRecord:
     except (DataError, NotFound) as error:
         stock.tell_damaged(image.id, error)
         config = {}
+    sizes = sizes_of(stock, image)
     return ImageRecord(
         id=image.id,
         references=stock.index.tags(image.id),
         repo_digests=stock.index.digests(image.id),
         created=str(config.get("created") or ""),
-        size=size_of(stock, image),
+        size=sum(sizes),
         architecture=str(config.get("architecture") or ""),
         os=str(config.get("os") or "linux"),
         config=config,
         layers=tuple(layer.diff for layer in image.layers),
         manifest_digest=image.manifest,
+        layer_sizes=sizes,
     )
+
+
+def sizes_of(stock: Stock, image: Image) -> tuple[int, ...]:
+    """Bytes of each of its unpacked layers, base first; 0 for one that is missing."""
+    found = (stock.index.layer(layer.chain) for layer in image.layers)
+    return tuple(layer.size if layer else 0 for layer in found)
 
 
 def size_of(stock: Stock, image: Image) -> int:
     """Bytes of its unpacked layers."""
-    found = (stock.index.layer(layer.chain) for layer in image.layers)
-    return sum(layer.size for layer in found if layer)
+    return sum(sizes_of(stock, image))

@@ -13,16 +13,23 @@ from moby_py.model import ImageRecord, RemovedImage
 
 
 def shared_sizes(images: Sequence[ImageRecord]) -> dict[str, int]:
-    """By image id: bytes of the layers that another image has as well. A layer is its diff id."""
-    users = Counter(layer for image in images for layer in set(image.layers))
-    return {
-        image.id: sum(
-            size for layer, size in zip(image.layers, image.layer_sizes, strict=False) if users[layer] > 1
-        )
-        if image.layer_sizes or not image.layers
-        else -1
-        for image in images
-    }
+    """By image id: bytes of the layers that another image has as well; -1 where the store does not tell.
+
+    Layers are the same when all below them are: stores may unpack each onto those.
+    """
+    users = Counter(chain for image in images for chain in _chains(image))
+    return {image.id: _shared(image, users) for image in images}
+
+
+def _shared(image: ImageRecord, users: Mapping[tuple[str, ...], int]) -> int:
+    if len(image.layer_sizes) != len(image.layers):
+        return -1
+    pairs = zip(_chains(image), image.layer_sizes, strict=True)
+    return sum(size for chain, size in pairs if users[chain] > 1)
+
+
+def _chains(image: ImageRecord) -> list[tuple[str, ...]]:
+    return [image.layers[:number] for number in range(1, len(image.layers) + 1)]
 
 
 def summary(image: ImageRecord, *, containers: int = -1, shared: int = -1) -> dict[str, Any]:

@@ -29,8 +29,6 @@ SOCKET = Path("/run/systemd/journal/socket")
 _ERROR, _INFO = b"3", b"6"
 _AWAY = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTCONN, errno.EPIPE)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
-_ROUNDING = 1000
-"""Nanoseconds that a time in seconds may be off."""
 OnEnd = Callable[[Callable[[], None]], None]
 
 
@@ -83,7 +81,7 @@ async def ship(log: Path, place: Path, common: Mapping[str, str], target: Path, 
     """
     head = b"".join(pair(name, value.encode()) for name, value in common.items())
     with _Place(place) as at, contextlib.closing(_Link(target)) as link:
-        options = LogOptions(follow=on_end is not None, since=max(0, at.time - _ROUNDING) / 1e9)
+        options = LogOptions(follow=on_end is not None, since=at.time / 1e9)
         lines = read_log(log, options, on_end=on_end)
         async with contextlib.aclosing(lines):  # type: ignore[type-var]
             async for line in lines:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from moby_components.engine.moby.clock import nanoseconds, now_ns
+from moby_components.engine.moby.clock import ROUNDING, nanoseconds, now_ns
 from moby_components.engine.moby.logs import inotify
 from moby_components.engine.moby.logs.cri import Parser
 from moby_components.engine.moby.logs.files import LogFile, open_all, read_entries, seek_tail
@@ -71,7 +71,8 @@ class _Selection:
         self._streams = {1} if not options.stderr else {1, 2} if options.stdout else {2}
         if not options.stdout and not options.stderr:
             self._streams = set()
-        self._since, self._until = int(options.since * 1e9), int(options.until * 1e9)
+        self._since = max(0, int(options.since * 1e9) - ROUNDING)
+        self._until = int(options.until * 1e9) + ROUNDING if options.until else 0
         self.over = False
         """The next line is later than `until`."""
 
