@@ -42,7 +42,7 @@ async def killed(it: BridgeNetwork) -> None:
     await bridges._watch.close()
     for relay in bridges._relays.values():
         await relay.close()
-    await bridges._world.run(bridges._ports.close)
+    await bridges._world.run(bridges._site.ports.close)
     await bridges._world.close()
 
 
@@ -239,6 +239,35 @@ def test_many_at_once(tmp_path: Path, host: World) -> None:
             assert await reaches(host, "remote", HOST, got[-1].ports[0].host_port)
             await asyncio.gather(*(it.detach(a, b) for a, b in zip(asked, got, strict=True)))
             assert len(await off(ours, host)) == 3
+
+    host.play(story)
+    assert settled(host) == []
+
+
+def test_a_start_that_fails_half_way_keeps_living_containers(tmp_path: Path, host: World) -> None:
+    """Closed before `recover` told it who lives: nothing may be cleared away."""
+
+    async def story() -> None:
+        first = await next_life(tmp_path, [network()], [])
+        await first.attach(request(host, network(), 2, port(80, 8080)))
+        await off(host.serve, "c2", 80)
+        await killed(first)
+        second = component(tmp_path)
+        await second.open()
+        await second.create(network())
+        await second.close()
+        assert await reaches(host, "remote", HOST, 8080)
+
+    host.play(story)
+
+
+def test_containers_that_went_without_a_word_keep_nothing(tmp_path: Path, host: World) -> None:
+    async def story() -> None:
+        it = await next_life(tmp_path, [network()], [])
+        await it.attach(request(host, network(), 2))
+        host.drop("c2")
+        await soon(lambda: not [name for name in ours(host) if name.startswith("mv")])
+        await it.close()
 
     host.play(story)
     assert settled(host) == []
