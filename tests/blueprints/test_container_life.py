@@ -209,6 +209,29 @@ def test_update_where_the_runtime_cannot(moby: TestPlatform, name: str) -> None:
     assert inspect(moby, name)["HostConfig"]["RestartPolicy"]["Name"] == "always"
 
 
+@pytest.mark.parametrize("runtime", ["crun", "runc", "bubblewrap"])
+def test_out_of_memory_is_told_when_it_happens(moby: TestPlatform, name: str, runtime: str) -> None:
+    begin = f"{time.time():.6f}"
+    # The child is killed, its parent lives on: without an event nobody would know.
+    script = "sh -c 'x=a; while :; do x=$x$x; done'; echo survived $?; sleep 600"
+    limits = ("-m", "16m", "--memory-swap", "16m")
+    moby.docker("run", "-d", "--runtime", runtime, "--name", name, *limits, BUSYBOX, "sh", "-c", script)
+    until(lambda: "survived 137" in moby.docker("logs", name).stdout)
+
+    def told() -> list[str]:
+        span = ("--since", begin, "--until", f"{time.time():.6f}")
+        only = ("--filter", f"container={name}", "--filter", "event=oom", "--format", "{{.Action}}")
+        return str(moby.docker("events", *span, *only).stdout).split()
+
+    until(lambda: told() == ["oom"])
+    state = inspect(moby, name)["State"]
+    assert (state["Status"], state["OOMKilled"]) == ("running", True)
+    moby.docker("stop", "-t", "0", name)
+    assert told() == ["oom"]
+    moby.docker("start", name)
+    until(lambda: told() == ["oom", "oom"])
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_pids_of_execs(moby: TestPlatform, name: str, runtime: str) -> None:
     moby.docker("run", "-d", "--runtime", runtime, "--name", name, BUSYBOX, "sleep", "600")

@@ -150,6 +150,11 @@ class Runtime(Component):
         """Counters now, read from cgroups without starting a process. Feature "stats"."""
         raise self._lacks("stats")
 
+    async def out_of_memory(self, container_id: str) -> bool:
+        """Return True when the container next runs out of its memory (a process of it is killed then);
+        False at once where nobody tells, or when the container is gone. May be cancelled."""
+        return False
+
     async def top(self, container_id: str, ps_args: str) -> ProcessTable:
         """`docker top`; the engine falls back to its own from `processes` when Unsupported."""
         raise self._lacks("top")

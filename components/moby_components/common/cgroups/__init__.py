@@ -13,6 +13,17 @@ from moby_components.common.cgroups.control import (
     thaw,
 )
 from moby_components.common.cgroups.layout import Hierarchies
+from moby_components.common.cgroups.oom import out_of_memory
 from moby_components.common.cgroups.stats import read_stats
 
-__all__ = ["Hierarchies", "frozen", "kill_all", "oom_kills", "processes", "read_stats", "remove", "thaw"]
+__all__ = [
+    "Hierarchies",
+    "frozen",
+    "kill_all",
+    "oom_kills",
+    "out_of_memory",
+    "processes",
+    "read_stats",
+    "remove",
+    "thaw",
+]

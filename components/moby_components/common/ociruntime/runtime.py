@@ -272,6 +272,9 @@ class OciRuntime(OciBase):
             creation.write_private(file, limits)
             await self._command(task, "update", "--resources", str(file), container_id)
 
+    async def out_of_memory(self, container_id: str) -> bool:
+        return await cgroups.out_of_memory(groups_of_task(self._task(container_id)))
+
     async def stats(self, container_id: str) -> Stats:
         task = self._task(container_id)
         if "stats" not in self.features or not groups_of_task(task):

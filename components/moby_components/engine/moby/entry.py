@@ -41,6 +41,8 @@ class Entry:
     """Waits for the back-off's end."""
     removal: asyncio.Task[None] | None = None
     """The end of a container with --rm."""
+    ooms: asyncio.Task[None] | None = None
+    """Waits for its memory to end."""
     health: asyncio.Task[None] | None = None
     """Probes it, where it has a health check."""
     views: Views = field(default_factory=Views)

@@ -280,6 +280,9 @@ class Bubblewrap(Runtime):
         built = build_resources(resources, self._facts, self.log.warning)
         cgroup.apply(cgroup.limits(groups, built))
 
+    async def out_of_memory(self, container_id: str) -> bool:
+        return await cgroups.out_of_memory(self._groups(self._task(container_id)))
+
     async def stats(self, container_id: str) -> Stats:
         return cgroups.read_stats(self._limited(self._task(container_id), "stats"))
 

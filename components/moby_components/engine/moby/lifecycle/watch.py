@@ -57,6 +57,7 @@ class Watcher:
             partial(runtime.reopen_log, entry.id),
         )
         self._shipping.watch(entry)
+        entry.ooms = core.spawn(self._ooms(entry), f"memory of {entry.id[:12]}")
         entry.monitor = core.spawn(self._wait(entry), f"wait for {entry.id[:12]}")
 
     async def _wait(self, entry: Entry) -> None:
@@ -66,6 +67,14 @@ class Watcher:
             status = LOST
         await self.ended(entry, status)
 
+    async def _ooms(self, entry: Entry) -> None:
+        """Told when it happens: the container itself may live on without the process that was killed."""
+        with contextlib.suppress(NotFound):
+            while await self._core.runtime_of(entry.record).out_of_memory(entry.id):
+                entry.record.oom_killed = True
+                self._core.save(entry)
+                self._core.happened(entry, "oom")
+
     async def ended(self, entry: Entry, status: ExitStatus) -> None:
         """The run is over. Nothing for a container that is not live (any more)."""
         core, record = self._core, entry.record
@@ -73,6 +82,8 @@ class Watcher:
             if not record.live or entry.gone:
                 return
             self._health.end(entry)
+            if entry.ooms is not None:
+                entry.ooms.cancel()
             # Saved first: the runtime forgets the exit code with the task.
             at = int(status.at * 1e9) or now_ns()
             record.ending = [status.code, at, status.oom_killed, status.error]
@@ -87,13 +98,13 @@ class Watcher:
             record.ending = []
             record.pid = 0
             record.exit_code = status.code
-            record.oom_killed = status.oom_killed
+            told, record.oom_killed = record.oom_killed, record.oom_killed or status.oom_killed
             record.error = status.error
             record.finished_at = rfc3339(at)
             if again:
                 self._count(entry, ran_for / 1e9)
             core.save(entry)
-            if status.oom_killed:
+            if record.oom_killed and not told:
                 core.happened(entry, "oom")
             seconds = str(ran_for // 1_000_000_000)
             core.happened(entry, "die", exitCode=str(status.code), execDuration=seconds)

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from moby_components.common import inotify
 from moby_components.engine.moby.clock import ROUNDING, nanoseconds, now_ns
-from moby_components.engine.moby.logs import inotify
 from moby_components.engine.moby.logs.cri import Parser
 from moby_components.engine.moby.logs.files import LogFile, open_all, read_entries, seek_tail
 from moby_py.model import LogLine, LogOptions

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from moby_components.engine.moby.logs import inotify
+from moby_components.common import inotify
 from moby_components.engine.moby.logs.files import packed, rotated
 from moby_components.engine.moby.logs.packed import pack
 from moby_components.engine.moby.rendering.logconfig import LogPlan
