@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from moby_py import graph, graph_svg, launcher, lock, sbom
 from moby_py.component import PlatformInfo
-from moby_py.errors import PluginError
+from moby_py.errors import MobyError, PluginError
 from moby_py.outputs.tree import File, Tree
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def _native_config(part: Part, platform: str) -> Mapping[str, str]:
     info = PlatformInfo(name=platform, directory=Path(), state=state_dir(platform), run=run_dir(platform))
     try:
         files = dict(part.cls.native_config(part.options, info))
+    except MobyError as error:  # what an option names is not there, or is not what it should be
+        raise type(error)(f"{part.key}: {error.message}", hint=error.hint) from error
     except Exception as error:
         raise PluginError(
             f"{part.key}: its native_config failed - {type(error).__name__}: {error}"

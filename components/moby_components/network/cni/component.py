@@ -104,7 +104,8 @@ class Cni(Network):
         await self._attaching.forget_network(network.id)
         self._networks.pop(network.id, None)
         self._made.take_down(network.id)
-        self._guard()
+        if self._used:
+            self._guard()
 
     async def attach(self, request: AttachRequest) -> Attachment:
         if request.network.sandbox != "private":

@@ -19,7 +19,12 @@ _LARGEST = conflist.LARGEST + 1
 
 
 def default_record(options: Mapping[str, Any]) -> NetworkRecord:
-    subnets = [s for s in (options.get("subnet"), options.get("ipv6_subnet")) if s]
+    """The network that containers are on unasked. Raises InvalidArgument."""
+    four = {"Subnet": options.get("subnet"), "Gateway": options.get("gateway")}
+    six = {"Subnet": options.get("subnet6")}
+    if four["Gateway"] and not four["Subnet"]:
+        raise InvalidArgument(f"gateway {four['Gateway']} has no subnet - set subnet too")
+    pools = [{key: str(value) for key, value in pool.items() if value} for pool in (four, six)]
     return NetworkRecord(
         id="",
         name=DEFAULT,
@@ -27,8 +32,8 @@ def default_record(options: Mapping[str, Any]) -> NetworkRecord:
         sandbox="private",
         addressing="engine",
         names="none",
-        ipv6=bool(options.get("ipv6_subnet")),
-        ipam={"Driver": "default", "Options": None, "Config": [{"Subnet": subnet} for subnet in subnets]},
+        ipv6=bool(six["Subnet"]),
+        ipam={"Driver": "default", "Options": None, "Config": [pool for pool in pools if pool]},
         builtin=True,
     )
 

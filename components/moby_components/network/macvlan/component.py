@@ -66,7 +66,7 @@ class Macvlan(Network):
             "Gateway": self.options.get("gateway"),
         }
         pools: list[dict[str, str]] = [{key: str(value) for key, value in config.items() if value}]
-        six = self.options.get("ipv6_subnet")
+        six = self.options.get("subnet6")
         if six:
             pools.append({"Subnet": str(six)})
         default = NetworkRecord(
