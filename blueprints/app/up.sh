@@ -4,34 +4,36 @@
 #
 #   moby-py up -d out && sh blueprints/app/up.sh out/bin/NAME
 #
-# The images are made out of this host's own programs: apt-get install redis-server busybox-static
+# Words in APP_NETWORK go to `network create`, such as APP_NETWORK="-d macvlan -o parent=eth0".
+# The images are made out of this host's own programs: apt-get install redis-server busybox-static curl
 set -eu
 moby=${1:?usage: up.sh OUT/bin/NAME [HOST-PORT]}
 port=${2:-8080}
 
 "$moby" image from-host -t app-db redis-server >/dev/null
-"$moby" image from-host -t app-web busybox getent >/dev/null    # getent: it brings the C library
+"$moby" image from-host -t app-web sh busybox redis-cli curl >/dev/null
 
-"$moby" network create app >/dev/null
+# shellcheck disable=SC2086 # a list of words
+"$moby" network create ${APP_NETWORK:-} app >/dev/null
 "$moby" volume create app-data >/dev/null
 
 "$moby" run -d --name db --network app --restart always -v app-data:/data \
     app-db redis-server --dir /data --appendonly yes --bind 0.0.0.0 --protected-mode no >/dev/null
 
 # A page that asks the database: busybox's web server runs it for each request.
-"$moby" run -d --name web --network app --restart always -p "$port:80" app-web busybox sh -c '
+"$moby" run -d --name web --network app --restart always -p "$port:80" app-web sh -c '
     busybox mkdir -p /www/cgi-bin
     busybox cat > /www/cgi-bin/hits <<"PAGE"
-#!/bin/busybox sh
+#!/bin/sh
 echo "Content-Type: text/plain"; echo
-printf "INCR hits\r\nQUIT\r\n" | busybox nc -w 5 db 6379 | busybox head -n 1 | busybox tr -d ":\r"
+redis-cli -h db incr hits 2>/dev/null
 PAGE
     busybox chmod 755 /www/cgi-bin/hits
     exec busybox httpd -f -p 80 -h /www' >/dev/null
 
-"$moby" run --rm --network app app-web busybox sh -c '
+"$moby" run --rm --network app app-web sh -c '
     for try in 1 2 3 4 5 6 7 8 9 10; do
-        hits=$(busybox wget -q -T 5 -O - http://web/cgi-bin/hits) && [ -n "$hits" ] && break
+        hits=$(curl -s -m 5 http://web/cgi-bin/hits) && [ -n "$hits" ] && break
         busybox sleep 0.3
     done
     echo "the client says: hit number ${hits:?the web server does not answer}"'

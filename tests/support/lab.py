@@ -61,7 +61,7 @@ class Lab:
                 data = b""
                 while piece := link.recv(65536):
                     data += piece
-            return data.partition(b"\r\n\r\n")[2]
+            return data.replace(b"\r\n", b"\n").partition(b"\n\n")[2]  # CGI programs end lines as they like
 
         return self.inside(work, at)
 

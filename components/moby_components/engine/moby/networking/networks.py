@@ -28,7 +28,6 @@ from moby_py.errors import (
     NotFound,
     PermissionDenied,
     Unavailable,
-    Unsupported,
 )
 from moby_py.kinds import Network
 from moby_py.model import NetworkRecord
@@ -240,11 +239,8 @@ class Networks:
             if component.takes(driver) if driver else component.drivers:
                 return id, component
         if not any(component.drivers for component in self.components.values()):
-            only = next(iter(self.components.values()))
-            raise Unsupported(
-                f"network/{only.name} only has {' and '.join(r.name for r in only.predefined())}",
-                hint="wire a network component that makes networks into the blueprint",
-            )
+            first = next(iter(self.components.values()))
+            return next(iter(self.components)), first  # its plan says best why there are none
         raise NotFound(f'error looking up plugin {driver}: plugin "{driver}" not found')
 
     def _pooled(self, record: NetworkRecord, *, chosen: bool) -> NetworkRecord:
