@@ -23,17 +23,19 @@ if TYPE_CHECKING:
     from moby_py.testing.contracts.network import NetworkContract
     from moby_py.testing.contracts.runtime import RuntimeContract
     from moby_py.testing.contracts.secrets import SecretsContract
+    from moby_py.testing.contracts.volume import VolumeContract
 
 _HOME = {
     "ComponentContract": "component",
     "NetworkContract": "network",
     "RuntimeContract": "runtime",
     "SecretsContract": "secrets",
+    "VolumeContract": "volume",
 }
 # Without this, an author whose assertion fails sees a bare AssertionError.
 pytest.register_assert_rewrite(*(f"moby_py.testing.contracts.{name}" for name in _HOME.values()))
 
-__all__ = ["ComponentContract", "NetworkContract", "RuntimeContract", "SecretsContract"]
+__all__ = ["ComponentContract", "NetworkContract", "RuntimeContract", "SecretsContract", "VolumeContract"]
 
 
 def __getattr__(name: str) -> Any:

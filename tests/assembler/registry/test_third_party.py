@@ -47,6 +47,7 @@ def test_components_lists_whose_they_are_and_what_is_wrong(environment: Environm
     assert acme[0] == "moby-py-acme"
     assert acme[1:] in (("ok", ""), ("unavailable", acme[2]))
     assert found["secrets.filevault"] == ("moby-py-acme", "ok", "")
+    assert found["volume.shelf"] == ("moby-py-acme", "ok", "")
     assert found["secrets.empty"] == ("moby-py-noimport", "ok", "")
     assert found["policy.raises"] == ("moby-py-raises", "ok", "")
     assert found["policy.hangs"] == ("moby-py-hangs", "ok", "")

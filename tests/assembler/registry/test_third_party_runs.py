@@ -20,7 +20,8 @@ pytestmark = pytest.mark.root
 BLUEPRINT = """\
 blueprint: 1
 name: tp
-components: {runtime: acme, image_store: overlay, network: none, secrets: filevault, policy: raises}
+components: {runtime: acme, image_store: overlay, network: none, secrets: filevault, policy: raises,
+  volume: [local, shelf]}
 """
 
 
@@ -83,6 +84,18 @@ def test_run_exec_secret_veto_and_adoption(shop: Shop) -> None:
     shop("secret", "create", "token", "-", input="s3cret")
     mount = ("--mount", "type=secret,src=token,dst=/run/secrets/token")
     assert shop("run", "--rm", *mount, "kit", "busybox", "cat", "/run/secrets/token")[0] == "s3cret"
+
+    shop("volume", "create", "-d", "shelf", "-o", "shelf=bottom", "books")
+    said = shop("volume", "create", "-d", "shelf", "-o", "shelf=middle", "more", status=1)[1]
+    assert "create more: acme has no shelf 'middle' - it has shelf=top and shelf=bottom" in said
+    shop("run", "--rm", "-v", "books:/b", "kit", "sh", "-c", "echo a book > /b/one")
+    shop("volume", "clone", "books", "copies")
+    assert shop("run", "--rm", "-v", "copies:/b:ro", "kit", "busybox", "cat", "/b/one")[0] == "a book\n"
+    places = sorted(path.parent.name for path in shop.base.glob("s/tp/volume/shelf/shelves/bottom/*/data"))
+    assert places == ["books", "copies"]
+    assert list(shop.base.glob("s/tp/volume/shelf/shelves/*/*/cards/*")) == [], "nobody has one out"
+    assert shop("volume", "ls", "-q", "-f", "driver=shelf")[0] == "books\ncopies\n"
+    shop("volume", "rm", "books", "copies")
 
     shop("tag", "kit", "forbidden:1")
     _, told = shop("run", "--rm", "forbidden:1", "busybox", "true", status=125)
