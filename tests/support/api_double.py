@@ -27,6 +27,7 @@ from moby_py.model import (
     Stats,
     Volume,
 )
+from support.api_archives import DoubleArchives
 from support.api_networks import NONE, DoubleNetworks
 from support.api_process import Process, hexid, stamp
 from support.api_stores import DoubleStore
@@ -41,7 +42,7 @@ class Box:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
 
-class DoubleEngine(DoubleNetworks, Engine):
+class DoubleEngine(DoubleArchives, DoubleNetworks, Engine):
     name = "double"
 
     def __init__(self, store: DoubleStore) -> None:
@@ -50,6 +51,7 @@ class DoubleEngine(DoubleNetworks, Engine):
         self.execs: dict[str, tuple[str, dict[str, Any], Process]] = {}
         self.past: list[Event] = []
         self.records = {NONE.id: NONE}
+        self.archives = {}
         self.joined = {}
         self.listeners: set[asyncio.Queue[Event]] = set()
         self.calls: list[tuple[Any, ...]] = []

@@ -192,11 +192,17 @@ REFUSALS: list[tuple[str, str, Any, int, str]] = [
     ),
     (
         "GET",
-        "/containers/x/export",
+        "/containers/x/checkpoints",
         None,
         501,
-        "GET /containers/x/export is not served by this version of moby-py's Docker API",
+        "GET /containers/x/checkpoints is not served by this version of moby-py's Docker API",
     ),
+    ("GET", "/containers/no/export", None, 404, "No such container: no"),
+    ("GET", "/containers/no/archive?path=/", None, 404, "No such container: no"),
+    ("GET", "/containers/no/archive", None, 400, "bad parameter: path cannot be empty"),
+    ("PUT", "/containers/no/archive?path=/x", None, 404, "No such container: no"),
+    ("PUT", "/containers/no/archive?path=", None, 400, "bad parameter: path cannot be empty"),
+    ("GET", "/containers/no/archive?path=%00", None, 400, "bad parameter: path holds a NUL byte"),
 ]
 
 
