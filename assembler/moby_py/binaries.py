@@ -120,7 +120,9 @@ def _is_program(path: str) -> bool:
 
 
 def _install(need: Binary) -> str | None:
-    if need.path and not need.package:
+    if need.hint:
+        return need.hint
+    if need.path:
         return f"name an existing program instead of {need.path}"
     if need.package:
         return f"apt-get install {need.package}"

