@@ -176,8 +176,12 @@ def test_nothing_is_staged_after_a_start_or_a_failure(tmp_path: Path) -> None:
         id = await home.launch("sleep", "60", host={"Binds": [f"{tmp_path}/src:/data"]})
         assert list((home.run / "stage").iterdir()) == []
         await home.engine.remove(id, force=True)
-        id = await home.create("nonono", host={"Binds": [f"{tmp_path}/src:/data"]})
-        with pytest.raises(Exception, match="nonono"):
+        gone = tmp_path / "zzz"
+        gone.mkdir()
+        binds = [{"Type": "bind", "Source": str(gone), "Target": "/z/z/z"}]
+        id = await home.create("true", host={"Binds": [f"{tmp_path}/src:/data"], "Mounts": binds})
+        gone.rmdir()
+        with pytest.raises(InvalidArgument, match="bind source path does not exist"):
             await home.engine.start(id)
         assert list((home.run / "stage").iterdir()) == []
 

@@ -12,7 +12,7 @@ from engine_house import house, run
 
 from moby_components.common.mounts import is_mounted
 from moby_components.engine.moby.copyup import populate
-from moby_py.errors import Conflict, InvalidArgument, NotFound
+from moby_py.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from moby_py.model import Mount
 
 
@@ -169,5 +169,80 @@ def test_wrong_volumes(tmp_path: Path) -> None:
             id = await home.create("true", host={"Binds": [f"{tmp_path / 'made'}:/m"]})
             await home.output(id)
             assert (tmp_path / "made").is_dir()
+
+    run(work)
+
+
+def test_an_import_has_a_limit(tmp_path: Path) -> None:
+    """What a gzip of zeros would make of 50 KB."""
+    import gzip
+    import io
+    import tarfile
+
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as made:
+        info = tarfile.TarInfo("bomb")
+        info.size = 20 << 20
+        made.addfile(info, io.BytesIO(bytes(info.size)))
+
+    async def archive() -> Any:
+        yield gzip.compress(out.getvalue())
+
+    async def work() -> None:
+        async with house(tmp_path, options={"volume_import_size": 10 << 20}) as home:
+            with refused(
+                InvalidArgument,
+                f"import data: cannot unpack the archive - it holds more than {10 << 20} bytes",
+            ) as caught:
+                await home.engine.volume_import("data", archive())
+            assert caught.value.hint == (
+                "raise the engine's option volume_import_size if this archive is meant"
+            )
+            assert await home.engine.volumes() == []
+
+    run(work)
+
+
+def test_drivers_by_their_words(tmp_path: Path) -> None:
+    """ "local" is what clients say: without a component of that id it means the first."""
+
+    async def work() -> None:
+        async with house(tmp_path) as home:
+            drivers = home.wiring.by_kind["volume"]
+            drivers["shelf"] = drivers.pop("local")
+            for word in ("", "local", "shelf"):
+                made = await home.engine.volume_create(f"data{word}", driver=word)
+                assert made.driver == "shelf"
+            home.engine = await home.reopened()
+            drivers["other"] = drivers.pop("shelf")
+            shown = await home.engine.volume_inspect("data")
+            with refused(
+                NotFound, 'remove data: error looking up volume plugin shelf: plugin "shelf" not found'
+            ):
+                await home.engine.volume_remove("data")
+            assert await home.engine.volume_usage("data") == -1
+            await home.engine.volume_remove("data", force=True)
+            assert (shown.name, shown.driver) == ("data", "shelf")
+            with refused(
+                Conflict,
+                "create datashelf: driver 'shelf' already has volume 'datashelf': volume name must be unique",
+            ):
+                await home.engine.volume_create("datashelf", driver="other")
+
+    run(work)
+
+
+def test_a_failed_create_leaves_no_volumes(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with house(tmp_path) as home:
+            await home.create("true", name="taken")
+            with pytest.raises(AlreadyExists):
+                await home.create("true", name="taken", host={"Binds": ["fresh:/d"]}, Volumes={"/anon": {}})
+            with refused(
+                InvalidArgument, 'create cc: error looking up volume plugin nope: plugin "nope" not found'
+            ):
+                await home.create("true", host={"Binds": ["fresh:/d", "cc:/c"], "VolumeDriver": "nope"})
+            assert await home.engine.volumes() == []
+            assert list((tmp_path / "state/volume/local").iterdir()) == []
 
     run(work)

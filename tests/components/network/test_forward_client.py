@@ -167,6 +167,21 @@ def test_ports_outlive_the_daemon_and_the_next_one_takes_them_up(room: Forwardin
     with_client(room, second)
 
 
+def test_a_port_that_gets_another_name_keeps_its_connections(room: Forwarding) -> None:
+    port = room.port(room.server(greet))
+
+    async def work(client: Forwarder) -> None:
+        bound = await client.publish(port)
+        with socket.create_connection(("127.0.0.1", bound), timeout=10) as sock:
+            assert sock.recv(100) == b"hello"
+            assert await client.sync([replace(port, key="renamed", host_port=bound)]) == {}
+            assert [(e["key"], e["flows"]) for e in await client.listing()] == [("renamed", 1)]
+            sock.sendall(b"x")
+            assert sock.recv(1) == b""
+
+    with_client(room, work)
+
+
 def test_a_killed_forwarder_gets_everything_back(room: Forwarding) -> None:
     target = room.server(greet)
 
@@ -246,7 +261,7 @@ def test_nonsense_is_answered_and_too_much_ends_the_connection(room: Forwarding)
             file.write(line)
             file.flush()
             assert answer in file.readline()
-        with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe, as the kernel likes
+        with pytest.raises(OSError):  # reset or broken pipe, as the kernel likes
             for _ in range(64):
                 sock.sendall(b"x" * (1 << 20))
     assert with_client(room, lambda client: client.listing()) == []

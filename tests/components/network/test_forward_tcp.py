@@ -45,6 +45,11 @@ def until(check: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
+def send_all(sock: socket.socket, data: bytes) -> None:
+    sock.sendall(data)
+    sock.shutdown(socket.SHUT_WR)
+
+
 def echo(sock: socket.socket) -> None:
     while data := sock.recv(1 << 16):
         sock.sendall(data)
@@ -94,13 +99,13 @@ def test_every_byte_arrives_in_both_directions_at_once(room: Forwarding) -> None
     got: list[bytes] = []
 
     def exchange(sock: socket.socket) -> None:
-        sender = threading.Thread(target=lambda: (sock.sendall(back), sock.shutdown(socket.SHUT_WR)))
+        sender = threading.Thread(target=send_all, args=(sock, back))
         sender.start()
         got.append(hashlib.sha256(read_all(sock)).digest())
         sender.join()
 
     with connect(publish(room, room.server(exchange))) as sock:
-        sender = threading.Thread(target=lambda: (sock.sendall(sent), sock.shutdown(socket.SHUT_WR)))
+        sender = threading.Thread(target=send_all, args=(sock, sent))
         sender.start()
         assert hashlib.sha256(read_all(sock)).digest() == hashlib.sha256(back).digest()
         sender.join()

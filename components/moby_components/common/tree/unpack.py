@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from moby_components.common.tree.compression import plain
 from moby_components.common.tree.dirs import DirTree
@@ -22,7 +23,7 @@ class ArchiveLimits(Limits):
     size: int = 1 << 60
     entries: int = 10_000_000
     expansion: int = 1000
-    ways = {}  # noqa: RUF012
+    ways: ClassVar[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)

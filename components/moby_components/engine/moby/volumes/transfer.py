@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from moby_components.common.tree.copy import copy_tree
 from moby_components.common.tree.extract import Rules
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from moby_components.engine.moby.volumes.registry import Volumes
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class _ImportLimits(ArchiveLimits):
+    ways: ClassVar[Mapping[str, str]] = {
+        "size": "raise the engine's option volume_import_size if this archive is meant"
+    }
 
 
 class Transfer:
@@ -66,7 +72,7 @@ class Transfer:
             raise InvalidArgument("import needs the name of a volume")
         inlet = Inlet()
         most = int(self._core.context.options.get("volume_import_size") or 0)
-        limits = ArchiveLimits(size=most) if most else ArchiveLimits()
+        limits = _ImportLimits(size=most) if most else ArchiveLimits()
         rules = Rules(what="the archive", absolute=False, lenient=self._core.context.platform.rootless)
 
         def work(folder: Path) -> Unpacked:
