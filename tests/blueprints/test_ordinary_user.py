@@ -75,6 +75,33 @@ def test_files_volumes_and_secrets(moby: TestPlatform) -> None:
     moby("volume", "rm", "data")
 
 
+def test_files_in_and_out_running_or_not(moby: TestPlatform) -> None:
+    """Owners that the user's map does not know become its own; nothing needs root."""
+    (moby.base / "sent").mkdir(exist_ok=True)
+    (moby.base / "sent/f").write_text("sent\n")
+    os.chown(moby.base / "sent/f", 4_000_000, 4_000_000)
+    back = moby.base / "back"
+    back.mkdir(mode=0o777, exist_ok=True)
+    back.chmod(0o777)
+    moby("run", "-d", "--name", "box", "-v", "kept:/kept", BUSYBOX, "sleep", "60")
+    try:
+        for place in ("/tmp", "/kept"):
+            moby("cp", str(moby.base / "sent"), f"box:{place}")
+            assert moby("exec", "box", "cat", f"{place}/sent/f").stdout == "sent\n"
+            moby("cp", f"box:{place}/sent", str(back))
+            assert (back / "sent/f").read_text() == "sent\n"
+            shutil.rmtree(back / "sent")
+        moby("stop", "-t", "0", "box")
+        moby("cp", str(moby.base / "sent/f"), "box:/kept/late")
+        moby("cp", "box:/kept/late", str(back / "late"))
+        moby("export", "-o", str(back / "root.tar"), "box")
+        assert (back / "root.tar").stat().st_size > 1_000_000
+        assert moby("run", "--rm", "-v", "kept:/k", BUSYBOX, "cat", "/k/late").stdout == "sent\n"
+    finally:
+        moby("rm", "-f", "box")
+        moby("volume", "rm", "kept")
+
+
 def test_it_is_adopted_after_a_kill(moby: TestPlatform) -> None:
     moby("run", "-d", "--name", "steady", BUSYBOX, "sleep", "60")
     try:
