@@ -33,6 +33,8 @@ class Forwarder:
         self._log = log
         self._udp_idle = udp_idle
         self._ports: dict[str, Port] = {}
+        self._unsaid = False
+        """`sync` was called while no forwarder was there."""
         self._link: Link | None = None
         self._linked = asyncio.Event()
         self._holder: asyncio.Task[None] | None = None
@@ -43,10 +45,12 @@ class Forwarder:
         return Service(name=name, argv=argv, ready=self._socket, keep=True)
 
     async def open(self) -> None:
-        """Connect. What an earlier daemon published stays until `sync`. Idempotent."""
+        """Connect; a forwarder that is not there yet is waited for by whoever asks first. What an
+        earlier daemon published stays until `sync`. Idempotent."""
         if self._holder is None:
-            self._holder = asyncio.create_task(self._hold(), name="forwarder")
-        await self._wait()
+            first = asyncio.Event()
+            self._holder = asyncio.create_task(self._hold(first), name="forwarder")
+            await first.wait()
 
     async def close(self) -> None:
         """Let go of it; published ports stay. Idempotent."""
@@ -77,8 +81,12 @@ class Forwarder:
 
     async def sync(self, ports: Sequence[Port]) -> dict[str, MobyError]:
         """Publish exactly these; those that are published already notice nothing. Returns why, for
-        each key that cannot be; it is tried again when the forwarder is."""
+        each key that cannot be; it is tried again when the forwarder is. Without a forwarder it is
+        done as soon as there is one."""
         self._ports = {port.key: port for port in ports}
+        if not self._linked.is_set():
+            self._unsaid = True
+            return {}
         return await self._sync()
 
     async def listing(self) -> list[dict[str, Any]]:
@@ -121,28 +129,30 @@ class Forwarder:
         assert self._link is not None  # noqa: S101 - set before the event
         return self._link
 
-    async def _hold(self) -> None:
-        """Connect, wait for the end, and publish everything again at the next one."""
-        delay, again = FIRST_DELAY, False
+    async def _hold(self, first: asyncio.Event) -> None:
+        """Connect, wait for the end, and publish everything again at the next one. `first` is set after
+        the first attempt."""
+        delay = FIRST_DELAY
         while True:
             try:
                 link = await Link.to(os.fspath(self._socket))
             except OSError:
+                first.set()
                 # Nothing tells of a socket that begins to listen; the supervisor is starting it.
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, LONGEST_DELAY)
                 continue
             try:
-                if again:
+                if self._unsaid:
                     for error in (await self._sync(link)).values():
                         self._log.error("a published port did not come back: %s", error)
-                self._link, delay = link, FIRST_DELAY
+                self._link, delay, self._unsaid = link, FIRST_DELAY, True
                 self._linked.set()
+                first.set()
                 await link.ended()
             except (Lost, Refused) as error:
                 self._log.warning("the port forwarder: %s", error)
             finally:
                 self._linked.clear()
                 link.close()
-            again = True
             self._log.warning("the port forwarder ended; connecting to the next one")

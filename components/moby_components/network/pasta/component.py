@@ -127,7 +127,7 @@ class PastaNetwork(Network):
     async def attach(self, request: AttachRequest) -> Attachment:
         if request.network.sandbox != "private":
             return predefined.idle(request)
-        if self._linking is not None:
+        if self._linking is not None and not self._linking.done():
             await asyncio.wait([self._linking], timeout=PATIENCE)
         attachment = await self._bridges.attach(replace(request, ports=()))
         self._attached.add(owner_of(request))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ def main(world: str, record: str, argv: list[str]) -> None:
     os.write(fd, b"%d\n" % os.getpid())
     with contextlib.suppress(PermissionError):
         os.setsid()  # no Ctrl-C of a terminal is meant for it
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # pasta takes an ignored one for an error
     os.chdir("/")
     os.execv(argv[0], argv)  # noqa: S606 - no shell is meant
 

@@ -10,8 +10,9 @@ import socket
 from pathlib import Path
 
 from moby_components.common import mounts, netlink
+from moby_components.common.bridging import sysctls
 from moby_components.common.netlink import Netlink
-from moby_components.common.netns import in_netns
+from moby_components.common.netns import in_netns, run_in
 from moby_components.common.nft import Nft
 from moby_components.network.pasta.launch import is_pinned
 from moby_components.network.pasta.uplink import INTERFACE
@@ -59,6 +60,7 @@ class PinnedWorld:
         """The loopback and the rules of the uplink."""
 
         def work() -> None:
+            sysctls.write("ipv6/conf/default/accept_ra", "2")  # slirp4netns announces; we forward
             with Netlink() as link:
                 link.send([netlink.set_link("lo", up=True)])
             with Nft() as nft:
@@ -68,13 +70,14 @@ class PinnedWorld:
 
     async def linked(self) -> None:
         """Returns when there is a default route over the uplink."""
-        changes, ready = await in_netns(self.path, _listen)
+        # Not in another thread: a socket that comes when nobody waits any more would stay open.
+        changes, ready = run_in(self.path, _listen)
         loop = asyncio.get_running_loop()
         with changes:
             while not ready:
                 with contextlib.suppress(OSError):  # more changes than fit: look all the same
                     await loop.sock_recv(changes, 1 << 16)
-                ready = await in_netns(self.path, has_default_route)
+                ready = run_in(self.path, has_default_route)
 
     def unpin(self) -> None:
         """The namespace goes with its last user."""

@@ -65,8 +65,19 @@ class Ports:
                 self._close(key)
 
     def sync(self, wanted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Serve exactly these. Returns for each key its host port, or the error as `explain` has it."""
+        """Serve exactly these. Returns for each key its host port, or the error as `explain` has it.
+        What is served already under another key only changes its key: the caller's memory may have
+        been lost, connections must not."""
         keys = {str(port["key"]) for port in wanted}
+        spare = {
+            (e.bound, *e.asked[:1], *e.asked[2:]): key for key, e in self._entries.items() if key not in keys
+        }
+        for port in wanted:
+            same = spare.pop(
+                (port["host_port"], port["host_ip"], *(port[field] for field in FIELDS[2:])), None
+            )
+            if same is not None and str(port["key"]) not in self._entries:
+                self._entries[str(port["key"])] = self._entries.pop(same)
         self.withdraw([key for key in self._entries if key not in keys])
         found: dict[str, Any] = {}
         for port in wanted:
