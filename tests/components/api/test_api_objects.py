@@ -110,6 +110,21 @@ def test_commit_merges_the_changes_into_the_config(host: Host) -> None:
     host.json("DELETE", f"/containers/{id}")
 
 
+def test_volumes_as_files(host: Host) -> None:
+    """moby-py's own routes: bytes as they are, in both directions, below any version."""
+    assert host.json("PUT", "/v1.47/volumes/fresh/import", b"a tar")[0] == 201
+    assert host.engine.calls[-1] == ("import", "fresh", b"a tar")
+    status, headers, data = host.request("GET", "/volumes/fresh/export")
+    assert (status, headers["Content-Type"], data) == (200, "application/x-tar", b"the data of fresh")
+    assert host.json("POST", "/volumes/fresh/clone", {"Name": "twin"})[1]["Name"] == "twin"
+    sizes = host.json("GET", "/system/df")[1]["Volumes"]
+    assert [(v["Name"], v["UsageData"]) for v in sizes] == [
+        (name, {"Size": 7, "RefCount": 0}) for name in ("fresh", "twin")
+    ]
+    pruned = host.json("POST", '/volumes/prune?filters={"all":["true"]}')[1]
+    assert pruned == {"VolumesDeleted": ["fresh", "twin"], "SpaceReclaimed": 14}
+
+
 def test_networks_volumes_secrets(host: Host) -> None:
     status, made = host.json("POST", "/networks/create", {"Name": "back", "Driver": "b", "Unknown": 1})
     assert status == 201

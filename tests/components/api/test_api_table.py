@@ -162,6 +162,18 @@ REFUSALS: list[tuple[str, str, Any, int, str]] = [
         "No such container: x",
     ),
     ("GET", "/volumes/no", None, 404, "get no: no such volume"),
+    ("GET", "/volumes/no/export", None, 404, "get no: no such volume"),
+    ("POST", "/volumes/no/clone", {"Name": "x"}, 404, "get no: no such volume"),
+    ("POST", "/volumes/no/clone", {"Name": 7}, 400, "invalid Name - it must be text"),
+    ("GET", '/volumes?filters={"foo":["x"]}', None, 400, "invalid filter 'foo'"),
+    ("GET", '/volumes?filters={"dangling":["x"]}', None, 400, "invalid filter 'dangling=[x]'"),
+    (
+        "PUT",
+        "/volumes/x",
+        {},
+        501,
+        "PUT /volumes/x is not served by this version of moby-py's Docker API",
+    ),
     ("GET", "/secrets/no", None, 404, "secret no not found"),
     ("POST", "/secrets/create", {"Name": "x"}, 400, "secret data must not be empty"),
     (

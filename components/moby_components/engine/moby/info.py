@@ -10,6 +10,7 @@ from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.rendering.logconfig import DRIVERS
 from moby_components.engine.moby.rendering.namespaces import unified_cgroups
 from moby_py.errors import MobyError
+from moby_py.kinds import VolumeDriver
 
 _LIMITS = (
     "memory limit",
@@ -59,7 +60,7 @@ async def info(core: Core) -> Mapping[str, Any]:
         "PidsLimit": limits,
         "LoggingDriver": core.context.options.get("log_driver") or "json-file",
         "Plugins": {
-            "Volume": ["local"],
+            "Volume": sorted(core.context.wiring.all(VolumeDriver)),
             "Network": sorted({word for c in core.networks.components.values() for word in (*c.drivers, c.name)}),
             "Authorization": None,
             "Log": list(DRIVERS),
