@@ -23,7 +23,8 @@ def test_in_the_middle_of_copies(tmp_path: Path, how: str) -> None:
     archive = busybox_archive(tmp_path)
     with platform("quickstart.yaml") as moby:
         moby("load", "-q", "-i", str(archive))
-        script = "dd if=/dev/zero of=/big bs=1M count=64 2> /dev/null; echo made; sleep 300"
+        script = "dd if=/dev/zero of=/big bs=1M count=64 2> /dev/null; echo made; trap 'exit 0' TERM; "
+        script += "while :; do sleep 0.1; done"
         moby("run", "-d", "--name", "live", "-v", "vol:/vol", BUSYBOX, "sh", "-c", script)
         moby("create", "--name", "still", "-v", "vol:/vol", BUSYBOX, "cat", "/vol/f")
         deadline = time.monotonic() + 20
@@ -47,7 +48,7 @@ def test_in_the_middle_of_copies(tmp_path: Path, how: str) -> None:
             moby.kill_daemon()
         else:
             moby.down()
-            assert time.monotonic() - started < 25
+            assert time.monotonic() - started < 8  # no copy is waited for
         for wire in wires:
             wire.close()
         assert [p for p in Path("/proc/self/mountinfo").read_text().splitlines() if "/view" in p] == []

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_doubles import HostRuntime
 from engine_house import House, house, run
 
-from moby_py.errors import Conflict, InvalidArgument, MobyError, NotFound, PermissionDenied
+from moby_py.errors import Conflict, InvalidArgument, MobyError, NotFound, PermissionDenied, Unsupported
 
 pytestmark = pytest.mark.root
 
@@ -346,5 +347,28 @@ def test_a_readonly_volume_behind_a_link(tmp_path: Path) -> None:
                 await put(home, id, "/way", tar(("x", FILE, {"data": b"x"})))
             with pytest.raises(PermissionDenied, match="read-only file system"):
                 await put(home, id, "/", tar(("way/x", FILE, {"data": b"x"})))
+
+    run(work)
+
+
+def test_a_runtime_that_keeps_the_root_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets mounts and no path: while it runs nobody else may mount them, before and after we may."""
+    monkeypatch.setattr(HostRuntime, "rootfs_form", "mounts")
+
+    async def work() -> None:
+        async with house(tmp_path) as home:
+            id = await home.create("sleep", "30", name="box")
+            await put(home, id, "/data", tar(("f", FILE, {"data": b"x"})))
+            await home.engine.start(id)
+            for work in (home.engine.archive_stat, home.engine.archive_get):
+                with pytest.raises(Unsupported) as caught:
+                    await work(id, "/data/f")
+                assert str(caught.value) == (
+                    "cannot reach the files of running container box - "
+                    "runtime hostproc keeps its root file system to itself"
+                )
+                assert caught.value.hint == "stop it first, or use: docker exec CONTAINER tar"
+            await home.engine.kill(id)
+            assert (await home.engine.archive_stat(id, "/data/f")).size == 1
 
     run(work)

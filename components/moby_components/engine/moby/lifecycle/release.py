@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moby_components.common import mounts
 from moby_components.engine.moby import secrets_mount
+from moby_components.engine.moby.archives.views import GRACE
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
 from moby_components.engine.moby.logs.rotate import Rotator
@@ -52,7 +53,7 @@ class Releaser:
         await endpoints.leave(self._core, entry)
 
     async def _mounts(self, entry: Entry) -> None:
-        await entry.views.settle()
+        await entry.views.settle(0 if self._core.closing else GRACE)
         await asyncio.to_thread(sweep, self._core, entry.id)
 
     async def _use_of_volumes(self, entry: Entry) -> None:
