@@ -307,3 +307,26 @@ def test_after_down_and_up_everything_is_made_anew(row: Row) -> None:
     row.moby("start", "web", "echo", "peer")
     until(lambda: reaches(row, "127.0.0.1", row.port("web", "80/tcp")))
     assert row.curl("peer", "http://web/") == "hello\n"
+
+
+def test_a_host_that_is_offline() -> None:
+    """pasta has nothing to offer without a default route and ends; containers meet all the same, and
+    the way out is there when the host has one."""
+    with lab() as here:
+        here.sh("ip", "route", "delete", "default")
+        here.sh("ip", "-6", "route", "delete", "default")
+        with platform("rootless.yaml", user=here.prefix) as moby:
+            moby("image", "from-host", "-t", IMAGE, "sh", "busybox", "curl")
+            moby("network", "create", "app")
+            moby("run", "-d", "--name", "web", "--network", "app", "-p", "80", IMAGE, "sh", "-c", WEB)
+            offline = Row(moby, here, "pasta", ordinary=False)
+            until(lambda: reaches(offline, "127.0.0.1", offline.port("web", "80/tcp")))
+            done = moby("run", "--rm", "--network", "app", IMAGE, "curl", "-sS", "-m", "5", "http://web/")
+            assert done.stdout == "hello\n"
+            assert (
+                "there is no way out of the containers' networks yet"
+                in (moby.state / "daemon.log").read_text()
+            )
+            here.sh("ip", "route", "add", "default", "via", REMOTE4)
+            with serving(offline, REMOTE4, http(b"outside"), "remote") as port:
+                until(lambda: offline.curl("web", f"http://{REMOTE4}:{port}/", "-m", "2") == "outside", 60)
