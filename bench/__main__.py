@@ -17,22 +17,29 @@ SECTIONS = {
     "containers": "bench.containers",
     "pull": "bench.pull",
     "memory": "bench.memory",
+    "network-attach": "bench.network_attach",
+    "network-traffic": "bench.network_traffic",
+    "network-names": "bench.network_names",
+    "network-starts": "bench.network_starts",
+    "network-memory": "bench.network_memory",
 }
+GROUPS = {"network": [name for name in SECTIONS if name.startswith("network-")]}
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join([*SECTIONS, *GROUPS]))
     parser.add_argument("--runs", type=int, default=0, help="counted runs of each contender")
     args = parser.parse_args()
-    unknown = [name for name in args.sections if name not in SECTIONS]
+    names = [name for word in args.sections for name in GROUPS.get(word, [word])] or list(SECTIONS)
+    unknown = [name for name in names if name not in SECTIONS]
     if unknown:
-        parser.error(f"no section {unknown[0]!r} - there are {', '.join(SECTIONS)}")
+        parser.error(f"no section {unknown[0]!r} - there are {', '.join([*SECTIONS, *GROUPS])}")
     print(f"{platform.release()} {platform.machine()}, python {platform.python_version()}")
     print("medians [lowest - highest]; ratios of paired runs, the first line of each group is 1\n")
     kept = []
-    for name in args.sections or SECTIONS:
+    for name in names:
         module = import_module(SECTIONS[name])
         for comparison in module.measure(args.runs):
             print("\n".join(comparison.rows()) + "\n", flush=True)

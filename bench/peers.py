@@ -65,14 +65,20 @@ def podman(runtime: str = "", folder: str | Path = "/var/tmp") -> Iterator[list[
 
 
 @contextlib.contextmanager
-def dockerd(insecure: str = "", folder: str | Path = "/var/tmp") -> Iterator[list[str] | None]:
-    """A dockerd of the host's own (apt-get install docker.io) on a private socket, or None without one."""
+def dockerd(
+    insecure: str = "", folder: str | Path = "/var/tmp", *, network: bool = False, prefix: Sequence[str] = ()
+) -> Iterator[list[str] | None]:
+    """A dockerd of the host's own (apt-get install docker.io) on a private socket, or None without one.
+
+    With `network` it makes bridges and rules: give a `prefix` that puts it in a network namespace.
+    """
     if not have("dockerd", "docker"):
         yield None
         return
     base = Path(tempfile.mkdtemp(prefix="bench-dockerd-", dir=folder))
     socket = f"unix://{base}/docker.sock"
     argv = [
+        *prefix,
         "dockerd",
         "--data-root",
         f"{base}/data",
@@ -82,10 +88,7 @@ def dockerd(insecure: str = "", folder: str | Path = "/var/tmp") -> Iterator[lis
         f"{base}/pid",
         "--host",
         socket,
-        "--bridge",
-        "none",
-        "--iptables=false",
-        "--ip6tables=false",
+        *([] if network else ["--bridge", "none", "--iptables=false", "--ip6tables=false"]),
     ]
     if insecure:
         argv += ["--insecure-registry", insecure]

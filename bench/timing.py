@@ -9,9 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
+SCALES = {
+    "ms": 1000.0,
+    "us": 1e6,
+    "s": 1.0,
+    "MB": 1 / (1 << 20),
+    "Gbit/s": 1e-9,
+    "/s": 1.0,
+    "": 1.0,
+}
+"""What a value (seconds, bytes, bits a second, a rate, a number) is multiplied by to be shown."""
+
+
 @dataclass
 class Series:
-    """Seconds (or bytes) of one contender, in the order they were taken."""
+    """Values of one contender, in the order they were taken: seconds, bytes, a rate."""
 
     name: str
     values: list[float] = field(default_factory=list)
@@ -32,7 +44,7 @@ class Comparison:
     note: str = ""
 
     def rows(self) -> list[str]:
-        scale = {"ms": 1000, "s": 1, "MB": 1 / (1 << 20)}[self.unit]
+        scale = SCALES[self.unit]
         lines = [self.title + (f"   (aim: {self.aim})" if self.aim else "")]
         first = self.series[0]
         for series in self.series:
@@ -40,7 +52,7 @@ class Comparison:
             line = f"  {series.name:<34}{series.median * scale:>10.1f} {self.unit}   [{low:.1f} - {high:.1f}]"
             if series is not first and first.median:
                 ratios = [b / a for a, b in zip(first.values, series.values, strict=False) if a]
-                line += f"   x {statistics.median(ratios):.2f} of the first"
+                line += f"   x {statistics.median(ratios):.2f} of the first" if ratios else ""
             lines.append(line)
         if self.note:
             lines.append(f"  note: {self.note}")
