@@ -125,6 +125,26 @@ def routes(it: Rig, container: str) -> list[str]:
     return [line.split(" dev")[0] for line in shown.splitlines() if line.startswith("default")]
 
 
+def test_a_stack_of_its_own_takes_the_addresses_away(tmp_path: Path) -> None:
+    """gVisor does, when it starts: CHECK must not take that for damage, and DEL still undoes all."""
+    with rig(tmp_path) as it:
+
+        async def story() -> None:
+            app = await it.network("app", six="fd00:72::/64")
+            await it.join("a", app, "10.72.0.9", "fd00:72::9/64", ports=PORT, own_stack=True)
+            it.world.inside("a", lambda: command("ip", "addr", "flush", "dev", "eth0"))
+            before = link_of(it, "a")
+            it.world.inside("host", lambda: command("iptables", "-t", "nat", "-F", "CNI-HOSTPORT-DNAT"))
+            await it.again()
+            assert link_of(it, "a") == before
+            rules = it.world.inside("host", lambda: command("iptables", "-t", "nat", "-S"))
+            assert "-A CNI-HOSTPORT-DNAT" in rules
+            await it.end()
+            assert left(it.world) == []
+
+        it.world.play(story)
+
+
 def test_a_default_route_that_moved_is_no_damage(tmp_path: Path) -> None:
     """The engine moves default routes; CHECK must not take that for a fault and cut connections."""
     with rig(tmp_path) as it:

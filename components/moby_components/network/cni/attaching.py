@@ -62,8 +62,10 @@ class Attaching:
             self._keep(note, _ports_of(note.config))
             await self._ports.carry(_key(note), _target(attachment))
             try:
+                # A stack of its own has taken addresses and routes out of the sandbox, and would never
+                # see an interface that is made anew: only the host's rules can be mended.
                 await chain.mend(
-                    self._plugins, note.config, replace_netns(note, request.sandbox.path), note.result
+                    self._plugins, note.config, note.place, note.result, rules_only=request.own_stack
                 )
             except MobyError as error:
                 self._log.warning("%s - its place on the network is made anew", error.message)
@@ -191,6 +193,9 @@ class Attaching:
             netns = note.netns if sandbox.is_namespace(note.netns) else ""
             yield replace_netns(note, netns)
         elif await self._stands(note, note.netns):
+            with contextlib.suppress(OSError):
+                addresses = results.addresses_of(note.result)
+                await asyncio.to_thread(sandbox.restore, note.netns, note.interface, addresses)
             yield note.place
         else:
             path = self._dirs.run / f"gone-{note.container_id[:12]}-{note.network_id[:12]}"

@@ -39,7 +39,9 @@ async def add(
     return result
 
 
-async def mend(plugins: Plugins, config: Config, place: Place, result: dict[str, Any]) -> None:
+async def mend(
+    plugins: Plugins, config: Config, place: Place, result: dict[str, Any], *, rules_only: bool = False
+) -> None:
     """CHECK, and make host rules anew where only they are wrong. Raises MobyError when another plugin
     finds that its work is no longer there. A list that says `disableCheck`, or one older than CNI 0.4,
     is not asked.
@@ -52,6 +54,8 @@ async def mend(plugins: Plugins, config: Config, place: Place, result: dict[str,
         return
     network = config["name"]
     for plugin in config["plugins"]:
+        if rules_only and plugin["type"] not in RULES_ONLY:
+            continue
         document = _for_plugin(config, plugin, result)
         try:
             await plugins.call(plugin["type"], "CHECK", document, network=network, place=place)

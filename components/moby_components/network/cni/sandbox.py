@@ -70,6 +70,18 @@ def has_interface(netns: str, name: str, mac: str) -> bool:
         return False
 
 
+def restore(netns: str, name: str, addresses: Sequence[str]) -> None:
+    """Give an interface its addresses back. gVisor takes them away when it starts, for its own stack,
+    and the plugins' DEL finds what there is to undo by them. Raises OSError."""
+
+    def work() -> None:
+        with Netlink() as netlink:
+            index = socket.if_nametoindex(name)
+            netlink.send([add_address(index, address) for address in addresses])
+
+    run_in(netns, work)
+
+
 def route_default(netns: str, name: str, gateways: Sequence[str]) -> None:
     """Default routes over interface `name`. Set here and not by the plugins: the engine moves them when
     a container joins or leaves another network, and CHECK would miss them. Raises OSError."""
