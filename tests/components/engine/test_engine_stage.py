@@ -263,3 +263,30 @@ def test_a_client_that_leaves_an_import_or_export(tmp_path: Path) -> None:
             await home.engine.volume_remove("data")
 
     run(work)
+
+
+def test_a_filling_cut_short_before_its_row_is_undone(tmp_path: Path) -> None:
+    """The last moment: the driver has all of it, and the engine dies before it writes that down."""
+
+    async def work() -> None:
+        async with house(tmp_path) as home:
+            await home.engine.volume_create("data")
+            core = home.engine._core
+
+            def killed(_: Any) -> None:
+                raise KeyboardInterrupt
+
+            core.db.add_volume = killed  # type: ignore[method-assign]
+            home.engine._volumes.unmake = lambda _: asyncio.sleep(0)  # type: ignore[method-assign, assignment]
+            home.engine._volumes.journal.end = lambda _: None  # type: ignore[method-assign]
+            with pytest.raises(KeyboardInterrupt):
+                await home.engine.volume_clone("data", "twin")
+            root = tmp_path / "state/volume/local"
+            assert sorted(path.name for path in root.iterdir()) == ["data", "twin"]
+            await home.crash()
+            home.engine = await home.reopened()
+            assert sorted(path.name for path in root.iterdir()) == ["data"]
+            assert [v.name for v in await home.engine.volumes()] == ["data"]
+            assert list((tmp_path / "state/engine/moby/filling").iterdir()) == []
+
+    run(work)

@@ -12,6 +12,7 @@ from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.names import new_id
 from moby_components.engine.moby.rendering.text import refuse_nul
 from moby_components.engine.moby.volumes.drivers import ANONYMOUS, Drivers, said_of
+from moby_components.engine.moby.volumes.journal import Journal
 from moby_components.engine.moby.volumes.transfer import Transfer
 from moby_components.engine.moby.volumes.use import Use
 from moby_py.errors import Conflict, MobyError, NotFound
@@ -28,6 +29,7 @@ class Volumes:
         self._drivers = Drivers(core.context.wiring)
         self._known = {volume.name: self._placed(volume) for volume in core.db.volumes()}
         self._locks: dict[str, asyncio.Lock] = {}
+        self.journal = Journal(core.layout.state / "filling")
         self.use = Use(core, self)
         self.transfer = Transfer(core, self)
 
@@ -183,6 +185,7 @@ class Volumes:
                     if plan["type"] == "volume":
                         in_use.setdefault(plan["source"], []).append(record.id)
         self.use.adopt(in_use)
+        await self._undo()
         for word, driver in self._drivers.all.items():
             own = [volume for volume in self.all() if volume.driver == word]
             used = {volume.name: in_use[volume.name] for volume in own if volume.name in in_use}
@@ -190,6 +193,18 @@ class Volumes:
                 await driver.recover(used, own)
             except (MobyError, OSError) as error:
                 self._core.log.warning("volume driver %s cannot recover - %s", word, error)
+
+    async def _undo(self) -> None:
+        """Fillings that a kill cut short: whatever their drivers have of them goes."""
+        for volume in self.journal.left():
+            if volume.name not in self._known:
+                driver = self._drivers.find(volume.driver)
+                try:
+                    if driver is not None:
+                        await driver.remove(volume)
+                except (MobyError, OSError) as error:
+                    self._core.log.warning("volume %s was never whole and stays: %s", volume.name, error)
+            self.journal.end(volume)
 
     def lock(self, name: str) -> asyncio.Lock:
         """Held around every call of a driver: never two at once for one volume."""

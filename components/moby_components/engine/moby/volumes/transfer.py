@@ -131,6 +131,8 @@ class Transfer:
             raise Conflict(f"{what} {name}: volume is in use - [{', '.join(live)}]")
         with self._volumes.use.filling(what, name):
             driver = self._volumes.driver(volume)
+            if fresh:
+                self._volumes.journal.begin(volume)
             try:
                 with said_of(what, name):
                     await driver.create(volume)
@@ -143,6 +145,9 @@ class Transfer:
                 if fresh:
                     await self._volumes.unmake([volume])
                 raise
+            finally:
+                if fresh:
+                    self._volumes.journal.end(volume)
         self._core.events.emit("volume", what, name, {"driver": volume.driver})
         return volume
 
