@@ -200,6 +200,45 @@ def test_read_only_root_and_mounts(moby: TestPlatform, tree: Path) -> None:
         moby.docker("volume", "rm", "wvol", "rvol")
 
 
+def test_parts_images_and_sources_that_are_gone(moby: TestPlatform, tree: Path) -> None:
+    """A part of a volume that is swapped for a link leads nowhere; an image is read-only; what a bind
+    lacks is named."""
+    gone = moby.base / "gone"
+    gone.mkdir()
+    mounts = (
+        f"type=volume,src=parts,dst=/part,volume-subpath=sub;type=bind,src={gone},dst=/gone;"
+        f"type=image,src={BUSYBOX},dst=/img"
+    )
+    moby.docker("run", "--rm", "-v", "parts:/p", BUSYBOX, "mkdir", "/p/sub")
+    words = (word for mount in mounts.split(";") for word in ("--mount", mount))
+    moby("create", "--name", "box", *words, BUSYBOX, "sleep", "60")
+    try:
+        for start in (False, True):
+            if start:
+                moby.docker("start", "box")
+            moby.docker("cp", str(tree / "file"), "box:/part")
+            assert moby.docker("cp", "box:/part/file", "-").stdout.startswith("file\0")
+            assert moby.docker("cp", "box:/img/bin/cat", "-").stdout.startswith("cat\0")
+            done = moby.docker("cp", str(tree / "file"), "box:/img", check=False)
+            assert done.stderr == "Error response from daemon: mounted volume is marked read-only\n"
+        assert moby.docker("run", "--rm", "-v", "parts:/p", BUSYBOX, "ls", "/p/sub").stdout == "file\n"
+        moby.docker("rm", "-f", "box")
+        moby("create", "--name", "box", *("--mount", mounts.partition(";")[0]), BUSYBOX, "true")
+        moby.docker("run", "--rm", "-v", "parts:/p", BUSYBOX, "sh", "-c", "rm -r /p/sub; ln -s /etc /p/sub")
+        assert moby.docker("cp", "box:/part/shadow", "-", check=False).returncode == 1
+        moby.docker("rm", "-f", "box")
+        moby("create", "--name", "box", "--mount", mounts.split(";")[1], BUSYBOX, "true")
+        gone.rmdir()
+        done = moby.docker("cp", "box:/etc/passwd", "-", check=False)
+        assert done.stderr == (
+            "Error response from daemon: cannot reach the files of container box - "
+            f"{gone}: no such file or directory\n"
+        )
+    finally:
+        moby.docker("rm", "-f", "box", check=False)
+        moby.docker("volume", "rm", "parts")
+
+
 def test_links(moby: TestPlatform, box: str, tree: Path, tmp_path: Path) -> None:
     ask(
         moby, box, "mkdir /real; echo r > /real/f; ln -s /real /to-dir; ln -s /real/f /to-file; ln -s /x /bad"

@@ -11,17 +11,18 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from moby_components.common import mounts
 from moby_components.engine.moby.archives.streams import Stopped
-from moby_components.engine.moby.archives.view import Plan, in_view
+from moby_components.engine.moby.archives.view import Bind, Plan, in_view
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.lifecycle import surroundings
-from moby_components.engine.moby.volumes.sources import below
+from moby_components.engine.moby.names import new_id
 from moby_py.errors import Conflict, NotFound, RuntimeFailed, Unsupported
-from moby_py.model import FsMount, Mount
+from moby_py.model import FsMount
 
 if TYPE_CHECKING:
     from moby_components.engine.moby.entry import Entry
@@ -62,6 +63,11 @@ class Access:
             )
             try:
                 return await _in_thread(lambda: in_view(plan, work), stop)
+            except OSError as error:
+                raise RuntimeFailed(
+                    f"cannot reach the files of container {entry.record.name} - "
+                    f"{error.filename or ''}: {(error.strerror or str(error)).lower()}"
+                ) from error
             except Stopped:
                 raise Conflict(
                     f"container {entry.record.name} was started or has ended while its files were copied",
@@ -104,34 +110,34 @@ class Access:
             )
         return found.mounts
 
-    async def _binds(self, entry: Entry, stack: contextlib.AsyncExitStack) -> list[Mount]:
-        """Volumes and binds as a start would have them, and the /etc files of a live container; tmpfs
-        and secrets are the container's alone."""
+    async def _binds(self, entry: Entry, stack: contextlib.AsyncExitStack) -> list[Bind]:
+        """Volumes, binds and images as a start would have them, and the /etc files of a live container;
+        tmpfs and secrets are the container's alone."""
         found = []
         for plan in surroundings.plans(entry):
+            base = Bind(target=plan.target, part=plan.subpath, readonly=plan.readonly)
             if plan.type == "volume":
                 folder = await stack.enter_async_context(self._volumes.use.borrowed(plan.source))
-                source = below(folder, plan.subpath) if plan.subpath else str(folder)
+                found.append(replace(base, source=folder, recursive=True))
             elif plan.type == "bind":
-                source = plan.source
-                if not await asyncio.to_thread(Path(source).exists):
-                    raise RuntimeFailed(
-                        f"cannot reach the files of container {entry.record.name} - "
-                        f"bind source path does not exist: {source}"
-                    )
-            else:
-                continue
-            options = ("rbind" if plan.recursive else "bind", *(("ro",) if plan.readonly else ()))
-            found.append(Mount(type="bind", source=source, target=plan.target, options=options))
-        taken = {bind.target for bind in found}
+                found.append(replace(base, source=Path(plan.source), recursive=plan.recursive))
+            elif plan.type == "image" and not plan.subpath:
+                found.append(replace(base, mounts=await self._image(plan.image_id, stack), readonly=True))
         if entry.record.live:
+            taken = {bind.target for bind in found}
             folder = self._core.layout.files(self._owner(entry).id)
             found += [
-                Mount(type="bind", source=str(folder / name), target=f"/etc/{name}", options=("bind",))
+                Bind(target=f"/etc/{name}", source=folder / name)
                 for name in _ETC
                 if f"/etc/{name}" not in taken and (folder / name).exists()
             ]
         return found
+
+    async def _image(self, image: str, stack: contextlib.AsyncExitStack) -> tuple[FsMount, ...]:
+        """An image's files for this once. What a kill leaves of it goes with the store's next collection."""
+        id = f"{new_id()}.view"
+        stack.push_async_callback(self._core.store.release, id)
+        return (await self._core.store.prepare(image, id)).mounts
 
     def _owner(self, entry: Entry) -> Entry:
         """Who has the /etc files: the container whose network is shared, or itself."""

@@ -20,10 +20,22 @@ from typing import TypeVar
 from moby_components.common import mounts
 from moby_components.common.inroot import open_in_root
 from moby_components.common.rooted import make_dirs
-from moby_py.model import FsMount, Mount
+from moby_py.model import FsMount
 
 T = TypeVar("T")
 CLONE_NEWNS = 0x00020000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """`source`, or `part` of it, at `target` in the container; or `mounts`, such as an image's."""
+
+    target: str
+    source: Path = Path("/")
+    part: str = ""
+    mounts: tuple[FsMount, ...] = ()
+    recursive: bool = False
+    readonly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +47,7 @@ class Plan:
     """
 
     root: tuple[FsMount, ...]
-    binds: tuple[Mount, ...]
+    binds: tuple[Bind, ...]
     readonly: bool
     place: Path
     shed: Path
@@ -86,25 +98,40 @@ def _inside(plan: Plan, work: Callable[[Path], T]) -> T:
                 mounts.umount(plan.place, lazy=True)
 
 
-def _bind(root: Path, bind: Mount) -> None:
+def _bind(root: Path, bind: Bind) -> None:
     """Mount at the place that the container sees under this name; make it where there is none yet."""
-    folder = stat.S_ISDIR(Path(bind.source).stat().st_mode)
+    source = _source(bind)
     try:
-        where = open_in_root(root, bind.target, os.O_PATH)
-    except FileNotFoundError:
-        where = make_dirs(root, bind.target) if folder else _make_file(root, bind.target)
-    try:
-        # A slave of the host's mount already, as all is here: no propagation has to be set.
-        kind = "rbind" if "rbind" in bind.options else "bind"
-        mounts.mount("bind", bind.source, f"/proc/self/fd/{where}", (kind,))
+        folder = bind.mounts != () or stat.S_ISDIR(os.fstat(source).st_mode)
+        try:
+            where = open_in_root(root, bind.target, os.O_PATH)
+        except FileNotFoundError:
+            where = make_dirs(root, bind.target) if folder else _make_file(root, bind.target)
+        try:
+            # A slave of the host's mount already, as all is here: no propagation has to be set.
+            kind = "rbind" if bind.recursive else "bind"
+            for part in bind.mounts or (
+                FsMount(type="bind", source=f"/proc/self/fd/{source}", options=(kind,)),
+            ):
+                mounts.mount(part.type, part.source, f"/proc/self/fd/{where}", part.options)
+        finally:
+            os.close(where)
     finally:
-        os.close(where)
-    if "ro" in bind.options:
+        os.close(source)
+    if bind.readonly:
         where = open_in_root(root, bind.target, os.O_PATH)  # now what is mounted there
         try:
             mounts.make_readonly(f"/proc/self/fd/{where}")
         finally:
             os.close(where)
+
+
+def _source(bind: Bind) -> int:
+    """Opened here, since a mount of another namespace cannot be bound; a part of a volume, whose users
+    write it, is looked up inside."""
+    if bind.part:
+        return open_in_root(bind.source, bind.part, os.O_PATH)
+    return os.open(bind.source, os.O_PATH | os.O_CLOEXEC)
 
 
 def _make_file(root: Path, target: str) -> int:
