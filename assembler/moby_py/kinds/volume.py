@@ -71,6 +71,10 @@ class VolumeDriver(Component):
         finally:
             await self.unmount(volume, STAGING)
 
+    async def status(self, volume: Volume) -> Mapping[str, str]:
+        """What inspect shows as Status: a server's health, a quota, ..."""
+        return {}
+
     async def usage(self, volume: Volume) -> int:
         """Bytes on disk; -1 where nobody can tell."""
         return -1

@@ -116,6 +116,8 @@ class Volume:
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     anonymous: bool = False
+    status: Mapping[str, str] = field(default_factory=dict)
+    """What its driver tells of it when it is inspected; empty elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,6 +89,8 @@ def test_run_exec_secret_veto_and_adoption(shop: Shop) -> None:
     said = shop("volume", "create", "-d", "shelf", "-o", "shelf=middle", "more", status=1)[1]
     assert "create more: acme has no shelf 'middle' - it has shelf=top and shelf=bottom" in said
     shop("run", "--rm", "-v", "books:/b", "kit", "sh", "-c", "echo a book > /b/one")
+    status = shop("volume", "inspect", "-f", "{{.Status.shelf}} {{.Status.out}}", "books")[0]
+    assert status == "bottom 0\n"
     shop("volume", "clone", "books", "copies")
     assert shop("run", "--rm", "-v", "copies:/b:ro", "kit", "busybox", "cat", "/b/one")[0] == "a book\n"
     places = sorted(path.parent.name for path in shop.base.glob("s/tp/volume/shelf/shelves/bottom/*/data"))

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import secrets
 import shutil
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -37,12 +39,13 @@ class Local(VolumeDriver):
         self._root = self.context.dirs.state
         self._users: dict[str, set[str]] = {}
         self._sweeping: asyncio.Task[None] | None = None
+        self._closing = threading.Event()
         self._adopt()
 
     async def close(self) -> None:
         """A sweep that is under way goes on at the next start."""
+        self._closing.set()
         if self._sweeping is not None:
-            self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
 
     def check(self, name: str, options: Mapping[str, str]) -> None:
@@ -143,6 +146,18 @@ class Local(VolumeDriver):
 
     def _sweep(self) -> None:
         for path in self._root.glob(f"{_GOING}*"):
+            if mounts.mounted_under(path):
+                continue
+            # By hand, folder by folder: the daemon's end must not wait for a million files.
+            for _, folders, files, folder in os.fwalk(path, topdown=False):
+                if self._closing.is_set():
+                    return
+                for name in files:
+                    with contextlib.suppress(OSError):
+                        os.unlink(name, dir_fd=folder)
+                for name in folders:
+                    with contextlib.suppress(OSError):
+                        os.rmdir(name, dir_fd=folder)
             self._delete(path)
 
     def _delete(self, path: Path) -> None:

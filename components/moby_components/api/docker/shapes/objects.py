@@ -58,6 +58,7 @@ def volume(record: Volume) -> dict[str, Any]:
         "Name": record.name,
         "Options": dict(record.options) or None,
         "Scope": "local",
+        **({"Status": dict(record.status)} if record.status else {}),
     }
 
 

@@ -162,6 +162,12 @@ class Volumes:
                 except (MobyError, OSError) as error:
                     self._core.log.warning("anonymous volume %s stays: %s", name, error)
 
+    async def inspect(self, name: str) -> Volume:
+        """With what its driver tells of it, where the blueprint still has it."""
+        volume = self.get(name)
+        driver = self._drivers.find(volume.driver)
+        return replace(volume, status=dict(await driver.status(volume))) if driver is not None else volume
+
     async def usage(self, name: str) -> int:
         """Bytes; -1 where nobody can tell."""
         volume = self.get(name)

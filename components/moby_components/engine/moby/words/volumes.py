@@ -34,7 +34,7 @@ class VolumeWords(Engine):
         return self._volumes.all()
 
     async def volume_inspect(self, name: str) -> Volume:
-        return self._volumes.get(name)
+        return await self._volumes.inspect(name)
 
     async def volume_remove(self, name: str, *, force: bool = False) -> None:
         await self._volumes.remove(name, force=force)
