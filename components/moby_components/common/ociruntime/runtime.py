@@ -122,7 +122,8 @@ class OciRuntime(OciBase):
             try:
                 await self._command(task, "kill", *everybody, container_id, str(int(signal)))
             except RuntimeFailed as error:
-                if "not running" in error.message:  # it has just ended
+                # A sandbox that is just ending says so in many words: its end decides.
+                if "not running" in error.message or await _ends(task):
                     raise Conflict(f"container {container_id} is not running") from error
                 raise
             return
@@ -280,3 +281,12 @@ class OciRuntime(OciBase):
         if "stats" not in self.features or not groups_of_task(task):
             raise self._lacks("stats")
         return cgroups.read_stats(groups_of_task(task))
+
+
+async def _ends(task: Task, patience: float = 2.0) -> bool:
+    """Whether the container's end is seen within so many seconds."""
+    try:
+        await asyncio.wait_for(task.wait(), patience)
+    except TimeoutError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from moby_components.engine.moby.health.monitor import Health
 from moby_components.engine.moby.lifecycle.start import Starter
 from moby_components.engine.moby.rendering.check import lacks
 from moby_components.engine.moby.signals import parse_signal
-from moby_py.errors import Conflict, InvalidArgument, MobyError, NotFound, RuntimeFailed
+from moby_py.errors import Conflict, InvalidArgument, NotFound, NotModified, RuntimeFailed
 
 GRACE = 10
 KILL_PATIENCE = 30.0
@@ -81,7 +81,7 @@ class Stopper:
         entry.keep = True
         try:
             if entry.record.active:
-                with contextlib.suppress(MobyError):  # it may end by itself meanwhile
+                with contextlib.suppress(Conflict, NotModified):  # it may end by itself meanwhile
                     await self.stop(entry.id, timeout=timeout, signal=signal)
             async with self._core.locked(entry.id, "start"):
                 self.fresh(entry)
