@@ -19,6 +19,8 @@ SCALES = {
     "": 1.0,
 }
 """What a value (seconds, bytes, bits a second, a rate, a number) is multiplied by to be shown."""
+RATES = ("Gbit/s", "/s")
+"""Units of which more is better."""
 
 
 @dataclass
@@ -52,11 +54,17 @@ class Comparison:
             line = f"  {series.name:<34}{series.median * scale:>10.1f} {self.unit}   [{low:.1f} - {high:.1f}]"
             if series is not first and first.median:
                 ratios = [b / a for a, b in zip(first.values, series.values, strict=False) if a]
-                line += f"   x {statistics.median(ratios):.2f} of the first" if ratios else ""
+                best = self._best(series) / self._best(first)
+                if ratios:
+                    line += f"   x {statistics.median(ratios):.2f} of the first, best x {best:.2f}"
             lines.append(line)
         if self.note:
             lines.append(f"  note: {self.note}")
         return lines
+
+    def _best(self, series: Series) -> float:
+        """The run that others disturbed least."""
+        return (max if self.unit in RATES else min)(series.values)
 
     def as_json(self) -> dict[str, object]:
         return {
