@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
-import shutil
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,63 +18,18 @@ from moby_components.engine.moby.logs.cri import format_entry
 from moby_components.engine.moby.logs.journal import fields, message, pair, ship
 from moby_py.errors import Unavailable
 from moby_py.model import LogLine, LogOptions
+from support.journal import Journal, start_journal
+from support.journal import journal as running_journal
 
-JOURNALD = Path("/lib/systemd/systemd-journald")
 WHO = Logged(
     "0123456789abcdef" * 4, "web", "shop/web:1", "sha256:ab", "serve", {"a.b": "1", "_x": "2"}, ["E=5"]
 )
 
 
-@dataclass
-class Journal:
-    namespace: str
-    process: subprocess.Popen[bytes]
-
-    @property
-    def socket(self) -> Path:
-        return Path(f"/run/systemd/journal.{self.namespace}/socket")
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-
-    def entries(self, *match: str) -> list[dict[str, Any]]:
-        """What it has of these fields, oldest first."""
-        argv = ["journalctl", f"--namespace={self.namespace}", "-o", "json", "--no-pager", "-q", *match]
-        done = subprocess.run(argv, capture_output=True, check=True, timeout=20)
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def start_journal(namespace: str) -> Journal:
-    made = Journal(
-        namespace,
-        subprocess.Popen([str(JOURNALD), namespace], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
-    )
-    deadline = time.monotonic() + 20
-    while not made.socket.is_socket():
-        assert made.process.poll() is None, "systemd-journald ended at once"
-        assert time.monotonic() < deadline, "systemd-journald does not listen"
-        time.sleep(0.02)
-    return made
-
-
 @pytest.fixture
 def journal() -> Iterator[Journal]:
-    if os.geteuid() or not JOURNALD.exists():
-        pytest.skip("needs root and systemd-journald (apt-get install systemd)")
-    namespace = f"mp{os.getpid()}"
-    made = start_journal(namespace)
-    try:
-        yield made
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            made.stop()
-        shutil.rmtree(f"/run/systemd/journal.{namespace}", ignore_errors=True)
-        for folder in (
-            *Path("/var/log/journal").glob(f"*.{namespace}"),
-            *Path("/run/log/journal").glob(f"*.{namespace}"),
-        ):
-            shutil.rmtree(folder, ignore_errors=True)
+    with running_journal() as found:
+        yield found
 
 
 def texts(entries: list[dict[str, Any]]) -> list[str]:

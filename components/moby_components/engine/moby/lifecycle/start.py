@@ -46,7 +46,6 @@ class Starter:
         core, record = self._core, entry.record
         runtime_id, runtime = core.runtime_wanted(record)
         check_features(record.intent, runtime_id, runtime.features)
-        self._watcher.check(entry)
         record.runtime = runtime_id
         record.starting = True
         record.error = ""
@@ -56,6 +55,7 @@ class Starter:
             record.starting = False
             raise
         try:
+            self._watcher.check(entry)
             pid = await self._run(entry, runtime)
         except BaseException as error:
             await self._releaser.release(entry)

@@ -34,12 +34,15 @@ OnEnd = Callable[[Callable[[], None]], None]
 
 def check_there(path: Path) -> None:
     """Raises `Unavailable` in Docker's words: a container whose output would go nowhere is not started."""
-    if not path.is_socket():
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+            link.connect(str(path))
+    except OSError as error:
         raise Unavailable(
             "failed to initialize logging driver: journald is not enabled on this host",
-            hint=f"there is no socket {path} - start systemd-journald, or name its socket with the "
-            "engine's option journal_socket",
-        )
+            hint=f"nobody listens at {path} ({error.strerror}) - start systemd-journald, or name its "
+            "socket with the engine's option journal_socket",
+        ) from error
 
 
 def fields(options: Mapping[str, str], who: Logged) -> dict[str, str]:
