@@ -82,11 +82,10 @@ class Cni(Network):
             return network
         if network.builtin and network.name in self._own:
             config: Mapping[str, Any] = self._own[network.name]
-            for type in conflist.types(config):
-                self._plugins.find(type)
         else:
-            drawn = drivers.rendered(network, self._platform, self._chain)
-            config = await self._made.write(network.id, drawn)
+            config = drivers.rendered(network, self._platform, self._chain)
+        given = network.builtin and network.name in (self.options.get("networks") or {})
+        config = await self._made.write(network.id, config, drawn=not given)
         self._used = True
         self._networks[network.id] = (network, config)
         try:
@@ -135,13 +134,7 @@ class Cni(Network):
         await self._ports.close()
         if not self._used:
             return
-        lists = self.options.get("networks") or {}
-        drawn = [
-            config
-            for network, config in self._networks.values()
-            if not network.builtin or network.name not in lists
-        ]
-        busy = self._made.take_idle_down(drawn)
+        busy = self._made.take_idle_down([config for _network, config in self._networks.values()])
         if not busy and not self._attaching.notes.all():
             bridges.guard(self._table, ())
             await shared.tidy(self.context.binaries)

@@ -18,6 +18,7 @@ from moby_py.errors import InvalidArgument
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 LARGEST = 1 << 20
+INTERFACE = re.compile("cni[0-9a-f]{5}-[0-9a-f]{6}")
 VERSION = "1.0.0"
 
 

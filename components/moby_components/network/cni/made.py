@@ -1,4 +1,4 @@
-"""The lists of networks that users make, one file each, and the bridges that came with them."""
+"""The lists of the networks there are, one file each, and the bridges that came with them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ class Made:
         self._folder = folder
         self._plugins = plugins
 
-    async def write(self, network_id: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Keep the list, in the CNI version that its plugins have in common. Idempotent. Raises
-        MobyError: Unavailable for a plugin that is missing."""
+    async def write(self, network_id: str, config: Mapping[str, Any], *, drawn: bool) -> Mapping[str, Any]:
+        """Keep the list; one that was `drawn` by us in the CNI version that its plugins have in common.
+        Idempotent. Raises MobyError: Unavailable for a plugin that is missing."""
         types = list(conflist.types(config))
-        config = {
-            **config,
-            "cniVersion": await chain.common_version(self._plugins, types, config["cniVersion"]),
-        }
+        for type in types:
+            self._plugins.find(type)
+        config = dict(config)
+        if drawn:
+            config["cniVersion"] = await chain.common_version(self._plugins, types, config["cniVersion"])
         before = self._read(network_id)
         bridge = conflist.bridge(config)
         known = before is not None and conflist.bridge(before) == bridge
-        foreign = before.get(_FOREIGN) if known and before else bridge and bridges.present({bridge})
+        if known and before:
+            foreign = before.get(_FOREIGN)
+        else:  # a name of our making is ours, whatever became of our files
+            foreign = not conflist.INTERFACE.fullmatch(bridge) and bridges.present({bridge})
         if foreign:
             config[_FOREIGN] = True
         self._folder.mkdir(mode=0o700, exist_ok=True)
