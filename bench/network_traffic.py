@@ -1,7 +1,9 @@
 """TCP between containers and through a published port: throughput, requests, connections.
 
 The server and the client are the same programs of one image on both sides (iperf3, wrk, perl); a client
-on the host or on the remote machine is the host's own program. The sides take turns.
+on the host or on the remote machine is the host's own program. The sides take turns. What a gigabyte or
+a request costs in processor time - of client, server and whatever daemon carries the bytes - holds also
+on a machine that has other work, where speed does not.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bench import network_cost as cost
 from bench import peers
 from bench.network_sides import IMAGE, Side, run, sides
-from bench.timing import Comparison, alternate
+from bench.timing import Comparison, Series, alternate
 from support.lab import HOST4
 
 SECONDS = "1"
@@ -38,6 +41,8 @@ class Served:
     iperf: int
     http: int
     close: int
+    spent: dict[str, list[float]] = field(default_factory=dict)
+    """Processor seconds per unit of work, by kind and place."""
 
     def client(self, where: str, *argv: str) -> list[str]:
         """A command as the client runs it: in the neighbour container, on the host, far away."""
@@ -69,14 +74,19 @@ def measure(runs: int) -> Iterator[Comparison]:
         return
     with sides("iperf3", "wrk", "perl", "busybox", "sh") as both:
         served = [_serve(side) for side in both]
-        for what, unit, measurement, aim in (
-            ("TCP throughput", "Gbit/s", _throughput, "no less than dockerd: x 1 or less"),
-            ("HTTP requests, 8 connections", "/s", _requests, "no less than dockerd: x 1 or less"),
-            ("TCP connect", "us", _connect, ""),
+        aim = "no less than dockerd: x 1 or less"
+        for what, unit, measurement, each, small in (
+            ("TCP throughput", "Gbit/s", _throughput, "GB", "ms"),
+            ("HTTP requests, 8 connections", "/s", _requests, "request", "us"),
         ):
             for place in PLACES:
                 calls = {one.side.name: _bound(measurement, one, place) for one in served}
                 yield Comparison(f"{what}, {place}", alternate(calls, runs), unit=unit, aim=aim)
+                spent = [Series(one.side.name, one.spent.pop(place)[1:]) for one in served]
+                yield Comparison(f"  processor time per {each}", spent, unit=small)
+        for place in PLACES:
+            calls = {one.side.name: _bound(_connect, one, place) for one in served}
+            yield Comparison(f"TCP connect, {place}", alternate(calls, runs), unit="us")
 
 
 def _bound(call: Callable[[Served, str], float], one: Served, place: str) -> Callable[[], float]:
@@ -109,18 +119,43 @@ def _wait(served: Served, inside: int, published: int) -> None:
             time.sleep(0.1)
 
 
+class _Meter:
+    """Processor seconds of the server, the client, and the daemons in between."""
+
+    def __init__(self, served: Served, where: str) -> None:
+        self._served, self._where = served, where
+        side = served.side
+        self._groups = [side.pid("server"), *([side.pid("client")] if where == NEIGHBOUR else [])]
+        self._pids = [] if where == NEIGHBOUR else side.pids()
+        self._began = self._now()
+
+    def stop(self, units: float) -> None:
+        spent = self._now() - self._began
+        self._served.spent.setdefault(self._where, []).append(spent / units)
+
+    def _now(self) -> float:
+        inside = sum(cost.of_group(pid) for pid in self._groups)
+        if self._where == NEIGHBOUR:
+            return inside
+        return inside + cost.of_processes(self._pids) + cost.of_children()
+
+
 def _throughput(served: Served, where: str) -> float:
     address, port = served.target(where, 5201, served.iperf)
     argv = served.client(where, "iperf3", "-c", address, "-p", str(port), "-t", SECONDS, "-J")
-    said = json.loads(run(argv, env=served.side.env or None))
-    return float(said["end"]["sum_received"]["bits_per_second"])
+    meter = _Meter(served, where)
+    total = json.loads(run(argv, env=served.side.env or None))["end"]["sum_received"]
+    meter.stop(total["bytes"] / 1e9)
+    return float(total["bits_per_second"])
 
 
 def _requests(served: Served, where: str) -> float:
     address, port = served.target(where, 80, served.http)
     argv = served.client(where, "wrk", "-t", "1", "-c", "8", "-d", SECONDS, f"http://{address}:{port}/")
+    meter = _Meter(served, where)
     said = run(argv, env=served.side.env or None)
     line = next(line for line in said.splitlines() if line.startswith("Requests/sec"))
+    meter.stop(float(next(line for line in said.splitlines() if " requests in " in line).split()[0]))
     if "Socket errors" in said or "Non-2xx" in said:
         raise SystemExit(f"{served.side.name}, {where}: {said}")
     return float(line.split()[1])
