@@ -10,7 +10,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import json
-import os
 import subprocess
 import threading
 from abc import ABC, abstractmethod
@@ -114,14 +113,22 @@ class Cni(Leg):
         ipam: dict[str, Any] = {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/16"}]]}
         ipam |= {"dataDir": str(self.folder), "routes": [{"dst": "0.0.0.0/0"}]}
         if self._lean:
-            ipam = {"type": "static", "addresses": [{"address": f"10.9.0.{number}/16", "gateway": "10.9.0.1"}]}
+            ipam = {
+                "type": "static",
+                "addresses": [{"address": f"10.9.0.{number}/16", "gateway": "10.9.0.1"}],
+            }
         return {**config, "bridge": "cni-bench", "isGateway": True, "ipMasq": not self._lean, "ipam": ipam}
 
     def _call(self, verb: str, plugin: str, name: str, number: int, previous: Any) -> Any:
         config = self._config(plugin, number)
         if previous is not None:
             config["prevResult"] = previous
-        env = {"CNI_COMMAND": verb, "CNI_PATH": str(CNI), "CNI_CONTAINERID": f"id-{name}", "CNI_IFNAME": "eth0"}
+        env = {
+            "CNI_COMMAND": verb,
+            "CNI_PATH": str(CNI),
+            "CNI_CONTAINERID": f"id-{name}",
+            "CNI_IFNAME": "eth0",
+        }
         env["CNI_NETNS"] = str(self.world.path(name))
         return start([str(CNI / plugin)], config, env)
 
@@ -173,7 +180,7 @@ def start(argv: list[str], body: object, env: Mapping[str, str]) -> Any:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{(done.stdout + done.stderr).decode()}")
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 

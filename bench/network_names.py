@@ -7,7 +7,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bench import network_cost as cost
 from bench.network_sides import IMAGE, Side, sides
@@ -26,9 +26,9 @@ def measure(runs: int) -> Iterator[Comparison]:
         for side in both:
             for name in ("asker", "neighbour"):
                 side.start("--name", name, IMAGE, "busybox", "sleep", "3600")
-        asked = {
-            "name lookups (A), one after another": lambda side: (_query("neighbour", A), 1),
-            f"name lookups (A), {WINDOW} at once": lambda side: (_query("neighbour", A), WINDOW),
+        asked: dict[str, Callable[[Side], tuple[bytes, int]]] = {
+            "name lookups (A), one after another": lambda _: (_query("neighbour", A), 1),
+            f"name lookups (A), {WINDOW} at once": lambda _: (_query("neighbour", A), WINDOW),
             "reverse lookups (PTR), one after another": lambda side: (_query(_reverse(side), PTR), 1),
         }
         for title, question in asked.items():
@@ -36,7 +36,7 @@ def measure(runs: int) -> Iterator[Comparison]:
             aim = "no less than dockerd: x 1 or less"
             yield Comparison(title, alternate(calls, runs), unit="/s", aim=aim)
             spent = [Series(name, call.spent[1:]) for name, call in calls.items()]
-            yield Comparison("  processor time of the daemons per lookup", spent, unit="us")
+            yield Comparison(f"{title}: processor time of the daemons each", spent, unit="us")
 
 
 class _Asking:
@@ -68,7 +68,8 @@ def _rate(query: bytes, window: int) -> float:
     """Answers a second with `window` questions under way; each answer has to hold a record."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         link.connect(SERVER)
-        number, answered, waiting = 0, 0, set()
+        number, answered = 0, 0
+        waiting: set[int] = set()
         began = time.perf_counter()
         while (now := time.perf_counter() - began) < SECONDS or waiting:
             while len(waiting) < window and now < SECONDS:

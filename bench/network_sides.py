@@ -171,5 +171,7 @@ def run(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
         timeout=120,
     )
     if done.returncode:
-        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr[-2000:]}"
+        )
     return done.stdout.strip()

@@ -32,7 +32,9 @@ def measure(runs: int) -> Iterator[Comparison]:
             commands = {f"{side.name}: docker run -d": _commands(side, _run(side)) for side in both}
             if podman:
                 commands["podman run -d"] = podman
-            yield Comparison(f"{COUNT} x `run -d -p 80` at once, whole command lines", alternate(commands, runs))
+            yield Comparison(
+                f"{COUNT} x `run -d -p 80` at once, whole command lines", alternate(commands, runs)
+            )
 
 
 def _create(client: Client, side: Side) -> str:
@@ -98,7 +100,9 @@ def _commands(side: Side, argv: list[str]) -> Callable[[], float]:
 def together(argv: list[str], env: dict[str, str] | None = None) -> list[str]:
     """What COUNT runs of a command at the same time print."""
     started = [
-        subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for _ in range(COUNT)
     ]
     ids = []
@@ -117,10 +121,21 @@ def _podman(ours: Side) -> Iterator[Callable[[], float] | None]:
         print("  no podman: apt-get install podman")
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="bench-net-") as folder, lab() as here, peers.podman("crun") as plain:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-net-") as folder,
+        lab() as here,
+        peers.podman("crun") as plain,
+    ):
         archive = Path(folder, "image.tar")
         ours("save", "-o", str(archive), IMAGE)
-        argv = [*here.prefix, *plain, "--network-backend", "netavark", "--network-config-dir", f"{folder}/networks"]
+        argv = [
+            *here.prefix,
+            *plain,
+            "--network-backend",
+            "netavark",
+            "--network-config-dir",
+            f"{folder}/networks",
+        ]
         run([*argv, "load", "-q", "-i", str(archive)])
         run([*argv, "network", "create", NETWORK])
         limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]  # its own need a capability

@@ -23,7 +23,9 @@ from support.lab import HOST4
 SECONDS = "1"
 CONNECTIONS = 300
 _ANSWER = r'"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"'
-_LISTEN = 'socket(S,2,1,6)||die;setsockopt(S,1,2,pack("l",1));bind(S,pack("SnNx8",2,{port},0))||die;listen(S,999);'
+_LISTEN = (
+    'socket(S,2,1,6)||die;setsockopt(S,1,2,pack("l",1));bind(S,pack("SnNx8",2,{port},0))||die;listen(S,999);'
+)
 HTTP = (
     _LISTEN.format(port=80)
     + f'$SIG{{CHLD}}="IGNORE";$r={_ANSWER};while(accept(C,S)){{if(!fork){{setsockopt(C,6,1,pack("l",1));'
@@ -70,7 +72,7 @@ def measure(runs: int) -> Iterator[Comparison]:
     runs = runs or 11
     missing = [name for name in ("iperf3", "wrk") if not peers.have(name)]
     if missing:
-        print(f"  not measured: network-traffic needs {' and '.join(missing)} (apt-get install {' '.join(missing)})")
+        print(f"  not measured, needs more programs: apt-get install {' '.join(missing)}")
         return
     with sides("iperf3", "wrk", "perl", "busybox", "sh") as both:
         served = [_serve(side) for side in both]
@@ -83,7 +85,7 @@ def measure(runs: int) -> Iterator[Comparison]:
                 calls = {one.side.name: _bound(measurement, one, place) for one in served}
                 yield Comparison(f"{what}, {place}", alternate(calls, runs), unit=unit, aim=aim)
                 spent = [Series(one.side.name, one.spent.pop(place)[1:]) for one in served]
-                yield Comparison(f"  processor time per {each}", spent, unit=small)
+                yield Comparison(f"{what}, {place}: processor time per {each}", spent, unit=small)
         for place in PLACES:
             calls = {one.side.name: _bound(_connect, one, place) for one in served}
             yield Comparison(f"TCP connect, {place}", alternate(calls, runs), unit="us")
@@ -100,7 +102,7 @@ def _serve(side: Side) -> Served:
     side.start("--name", "client", "--tmpfs", "/tmp", IMAGE, "busybox", "sleep", "3600")
     shown = side.inspect("server")["NetworkSettings"]["Ports"]
     numbers = [int(shown[f"{inside}/tcp"][0]["HostPort"]) for inside in (5201, 80, 81)]
-    served = Served(side, side.address("server"), *numbers)
+    served = Served(side, side.address("server"), numbers[0], numbers[1], numbers[2])
     for inside, published in zip((5201, 80, 81), numbers, strict=True):
         _wait(served, inside, published)
     return served

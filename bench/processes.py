@@ -11,7 +11,7 @@ from collections.abc import Callable
 _CONNECTOR, _PROC = 11, 1
 _LISTEN, _IGNORE = 1, 2
 _FORK = 1
-_HEAD = struct.Struct("=IHHII" "IIIIHH" "IIQ")  # nlmsghdr, cn_msg, what, cpu, time
+_HEAD = struct.Struct("=IHHIIIIIIHHIIQ")  # nlmsghdr, cn_msg, what, cpu, time
 
 
 class Count:

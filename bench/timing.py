@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-
 SCALES = {
     "ms": 1000.0,
     "us": 1e6,
