@@ -180,7 +180,8 @@ def start(argv: list[str], body: object, env: Mapping[str, str]) -> Any:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{(done.stdout + done.stderr).decode()}")
+        said = (done.stdout + done.stderr).decode()
+        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{said}")
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 
