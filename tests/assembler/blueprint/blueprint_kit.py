@@ -65,6 +65,7 @@ class SmallRegistry:
             "image_store.overlay": NOTHING,
             "network.bridge": BRIDGE,
             "network.none": NOTHING,
+            "volume.local": NOTHING,
             "secrets.vault": VAULT,
             "engine.moby": NOTHING,
             "api.docker": {**NOTHING, "properties": {"group": {"type": "string", "default": ""}}},

@@ -13,6 +13,7 @@ def test_a_whole_blueprint_has_no_problem(desk: Desk) -> None:
         ("runtime", "runc", "runc", "components.runtime"),
         ("image_store", "overlay", "overlay", "components.image_store"),
         ("network", "none", "none", "components.network"),
+        ("volume", "local", "local", "components.volume"),
         ("engine", "moby", "moby", "components.engine"),
         ("api", "docker", "docker", "components.api"),
     ]
@@ -23,6 +24,7 @@ def test_a_whole_blueprint_has_no_problem(desk: Desk) -> None:
             "runtime": [{"use": "runc", "as": "runc", "with": {}}],
             "image_store": [{"use": "overlay", "as": "overlay", "with": {}}],
             "network": [{"use": "none", "as": "none", "with": {}}],
+            "volume": [{"use": "local", "as": "local", "with": {}}],
             "engine": [{"use": "moby", "as": "moby", "with": {}}],
             "api": [{"use": "docker", "as": "docker", "with": {"group": ""}}],
         },

@@ -111,7 +111,7 @@ def test_what_is_right_fits(small: dict[str, Any], text: str) -> None:
         (HEAD + "components: {runtimes: runc}\n", "$.components"),
         (HEAD + "components: {runtime: runk}\n", "$.components.runtime"),
         (HEAD + "components: {runtime: []}\n", "$.components.runtime"),
-        (HEAD + "components: {network: [none, bridge]}\n", "$.components.network"),
+        (HEAD + "components: {image_store: [overlay, overlay]}\n", "$.components.image_store"),
         (HEAD + "components: {runtime: {use: runk}}\n", "$.components.runtime"),
         (HEAD + "components: {runtime: {use: runc, root: x}}\n", "$.components.runtime"),
         (HEAD + "components: {network: {use: bridge, with: {sunbet: x}}}\n", "$.components.network"),

@@ -117,8 +117,8 @@ def test_resolve_tells_them_in_file_order(desk: Desk) -> None:
             " | runtime: runc or crun or bad",
         ),
         (
-            PARTS.replace("none", "[none, bridge]"),
-            "shop.yaml:6:19: components.network[1]: a second network - a platform has one",
+            PARTS.replace("overlay", "[overlay, {use: overlay, as: more}]"),
+            "shop.yaml:5:26: components.image_store[1]: a second image_store - a platform has one",
         ),
         (PARTS + "  A b: x\n", '7:3: components["A b"]: "A b" is no kind'),
     ],
@@ -223,6 +223,7 @@ def test_a_kind_of_a_plugin(desk: Desk) -> None:
         "runtime",
         "image_store",
         "network",
+        "volume",
         "engine",
         "api",
         "mail",

@@ -50,7 +50,7 @@ def test_build_says_what_where_and_what_next(moby: Moby) -> None:
     done = moby("build", "shop.yaml", "--plugin", TOYS)
     assert done.stdout == (
         "built shop in out\n"
-        "  image_store toy · runtime toy · network toy · secrets toy · engine toy · api toy\n"
+        "  image_store toy · runtime toy · network toy · volume local · secrets toy · engine toy · api toy\n"
         "next: moby-py up -d out\n"
     )
     assert done.stderr == (
@@ -65,7 +65,10 @@ def test_build_to_a_tar_and_as_json(moby: Moby, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {
         "name": "shop",
         "out": "out",
-        "components": {k: ["toy"] for k in ("image_store", "runtime", "network", "secrets", "engine", "api")},
+        "components": {
+            **{kind: ["toy"] for kind in ("image_store", "runtime", "network", "secrets", "engine", "api")},
+            "volume": ["local"],
+        },
         "warnings": ["toy-extra is not installed"],
     }
     assert done.stderr == ""

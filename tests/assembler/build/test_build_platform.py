@@ -88,7 +88,7 @@ def test_platform_yaml_is_the_resolved_blueprint(run: Build, tmp_path: Path) -> 
         {"use": "toy", "as": "toy", "with": {"colours": ["red", "blue"], "size": 3}},
         {"use": "bare", "as": "fast", "with": {}},
     ]
-    kinds = ["image_store", "runtime", "network", "secrets", "mesh", "engine", "api"]
+    kinds = ["image_store", "runtime", "network", "volume", "secrets", "mesh", "engine", "api"]
     assert list(data["components"]) == kinds
     assert data["images"] == ["docker.io/library/alpine:3"]
     assert data["plugins"] == [str(TOYS)]

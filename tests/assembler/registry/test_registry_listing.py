@@ -18,7 +18,7 @@ def test_every_built_in_is_listed_once_in_the_order_of_the_kinds() -> None:
     assert sorted(keys) == sorted(BUILTINS)
     assert [k.split(".")[0] for k in keys] == sorted(
         (k.split(".")[0] for k in BUILTINS),
-        key=["runtime", "image_store", "network", "secrets", "engine", "api"].index,
+        key=["runtime", "image_store", "network", "volume", "secrets", "engine", "api"].index,
     )
 
 

@@ -32,9 +32,9 @@ PIECE = 1 << 20
 @click.argument("source", metavar="CONTAINER:PATH|PATH|-", shell_complete=names("container"))
 @click.argument("target", metavar="CONTAINER:PATH|PATH|-", shell_complete=names("container"))
 def cp(source: str, target: str, archive: bool, follow_link: bool, quiet: bool) -> None:
-    """Copy files between a container and here; `-` is a tar on stdin or stdout.
+    """Copy files between a container and here.
 
-    A folder ending in `/.` means its content. A target that exists as a folder gets the source in it.
+    A folder ending in `/.` means its content, `-` a tar on stdin or stdout. A target that exists as a folder gets the source in it.
     """
     del quiet
     inside, outside = _split(source), _split(target)

@@ -16,7 +16,7 @@ from moby_py.errors import MobyError
 @click.option("-o", "--output", default="", metavar="FILE", help="Write here instead of stdout.")
 @click.argument("container", shell_complete=names("container"))
 def export(container: str, output: str) -> None:
-    """Write a container's root file system to a tar file, without its volumes."""
+    """Write a container's file system, without volumes, to a tar."""
     if not output and sys.stdout.isatty():
         raise MobyError("will not write a tar file to a terminal - redirect it", hint="export -o FILE NAME")
     answer = client().send("GET", f"/containers/{segment(container)}/export")

@@ -61,7 +61,9 @@ async def info(core: Core) -> Mapping[str, Any]:
         "LoggingDriver": core.context.options.get("log_driver") or "json-file",
         "Plugins": {
             "Volume": sorted(core.context.wiring.all(VolumeDriver)),
-            "Network": sorted({word for c in core.networks.components.values() for word in (*c.drivers, c.name)}),
+            "Network": sorted(
+                {word for c in core.networks.components.values() for word in (*c.drivers, c.name)}
+            ),
             "Authorization": None,
             "Log": list(DRIVERS),
         },
