@@ -15,7 +15,7 @@ from moby_components.common.bridging.relay import Relay
 from moby_components.common.bridging.site import Site, key_of
 from moby_components.common.bridging.watch import Watch
 from moby_components.common.bridging.world import World
-from moby_py.errors import MobyError
+from moby_py.errors import MobyError, Unavailable
 from moby_py.model import Attachment, AttachRequest, Endpoint, NetworkRecord
 
 
@@ -50,6 +50,10 @@ class Bridges:
         make_plan(draft, self._site.tag, self.defaults)
         return replace(draft, sandbox="private", addressing="engine", names="engine")
 
+    async def check(self, draft: NetworkRecord) -> None:
+        """Raises PermissionDenied for a subnet in which the host itself lives. No side effect."""
+        await self._world.run(lambda: self._site.check(draft))
+
     async def open(self) -> None:
         """Rules of an earlier life stay in force until `recover` replaces them."""
         await self._watch.open()
@@ -75,11 +79,17 @@ class Bridges:
     async def attach(self, request: AttachRequest) -> Attachment:
         try:
             attachment = await self._world.run(lambda: self._site.attach(request))
+            await self._relay(key_of(request))
+        except OSError as error:
+            await self.detach(request)
+            raise Unavailable(
+                f"cannot publish the ports of {request.container_name} - {(error.strerror or '').lower()}",
+                hint="publish fewer ports, or start the platform with a higher limit (ulimit -n)",
+            ) from error
         except BaseException as error:
             if not isinstance(error, MobyError):  # cancelled: it may have come to its end all the same
                 await self.detach(request)
             raise
-        await self._relay(key_of(request))
         return attachment
 
     async def detach(self, request: AttachRequest) -> None:
@@ -91,7 +101,10 @@ class Bridges:
     async def recover(self, endpoints: Sequence[Endpoint]) -> None:
         await self._world.run(lambda: self._site.recover(endpoints))
         for key in list(self._site.legs):
-            await self._relay(key)
+            try:
+                await self._relay(key)
+            except OSError as error:
+                self._log.warning("[::1] does not lead to the ports of %s: %s", key, error.strerror)
 
     async def _relay(self, key: str) -> None:
         """Accept at the sockets that hold the endpoint's ports; idempotent while they are the same."""

@@ -60,7 +60,7 @@ def make_plan(record: NetworkRecord, tag: str, defaults: Defaults) -> Plan:
     options = record.options
     given = options.get(NAME, "")
     if given and not _INTERFACE.fullmatch(given):
-        raise InvalidArgument(f"{given!r} is no name for an interface - {NAME} takes up to 15 letters")
+        raise InvalidArgument(f"{given[:100]!r} is no name for an interface - {NAME} takes up to 15 letters")
     gateways, subnets = _addresses(record)
     return Plan(
         id=record.id,
@@ -99,7 +99,7 @@ def _flag(options: Mapping[str, str], key: str, default: bool) -> bool:
     if not value:
         return default
     if value not in _TRUE | _FALSE:
-        raise InvalidArgument(f"{key} is {value!r} - it takes true or false")
+        raise InvalidArgument(f"{key} is {value[:100]!r} - it takes true or false")
     return value in _TRUE
 
 
@@ -107,8 +107,8 @@ def _mtu(options: Mapping[str, str], default: int) -> int:
     value = options.get(MTU, "")
     if not value:
         return default
-    if not value.isascii() or not value.isdigit() or not 68 <= int(value[:6]) <= 65535:
-        raise InvalidArgument(f"{MTU} is {value!r} - it takes a number of bytes from 68 to 65535")
+    if not value.isascii() or not value.isdigit() or len(value) > 5 or not 68 <= int(value) <= 65535:
+        raise InvalidArgument(f"{MTU} is {value[:100]!r} - it takes a number of bytes from 68 to 65535")
     return int(value) or default
 
 
@@ -119,5 +119,6 @@ def _host_ip(options: Mapping[str, str]) -> str:
     try:
         address = ipaddress.IPv4Address(value)
     except ValueError:
-        raise InvalidArgument(f"{HOST_IP} is {value!r} - it takes an IPv4 address of this host") from None
+        shown = value[:100]
+        raise InvalidArgument(f"{HOST_IP} is {shown!r} - it takes an IPv4 address of this host") from None
     return "" if address.is_unspecified else str(address)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
+import resource
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +21,9 @@ from moby_py.model import PortBinding
 
 _PROTOCOLS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _TRIES, _BACKLOG = 32, 128
+_SPARE = 256
+"""Descriptors that published ports leave to everything else that the daemon does."""
+Index = dict[tuple[str, int], list[str]]
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - Docker's own default
 
 
@@ -30,15 +35,27 @@ class Taken:
     sockets: list[socket.socket] = field(default_factory=list)
     listeners: list[tuple[socket.socket, int]] = field(default_factory=list)
     """Of `sockets` those of TCP, each with the container's port."""
+    index: Index = field(default_factory=dict)
+    """The world's: the addresses on which each port is taken, by whomever."""
 
     def hold(self, binding: PortBinding, held: socket.socket) -> None:
         self.sockets.append(held)
         if binding.protocol == "tcp":
             self.listeners.append((held, binding.container_port))
 
+    def bind(self, binding: PortBinding) -> None:
+        self.bindings.append(binding)
+        self.index.setdefault((binding.protocol, binding.host_port), []).append(binding.host_ip)
+
     def close(self) -> None:
         for it in self.sockets:
             it.close()
+        for binding in self.bindings:
+            key = (binding.protocol, binding.host_port)
+            self.index[key].remove(binding.host_ip)
+            if not self.index[key]:
+                del self.index[key]
+        self.bindings.clear()
         self.sockets.clear()
         self.listeners.clear()
 
@@ -48,6 +65,7 @@ class Ports:
 
     def __init__(self) -> None:
         self._taken: dict[str, Taken] = {}
+        self._index: Index = {}
 
     def take(
         self, owner: str, wanted: Sequence[PortBinding], *, addresses: Sequence[str], host_ip: str = ""
@@ -55,7 +73,7 @@ class Ports:
         """The ports with host address and number filled in, held until `drop`. `addresses` are the
         container's. Raises Conflict in Docker's words, InvalidArgument, Unsupported; nothing is held
         then."""
-        taken = Taken()
+        taken = Taken(index=self._index)
         target = next(iter(addresses), "")
         families = {6 if ":" in address else 4 for address in addresses}
         try:
@@ -71,11 +89,11 @@ class Ports:
     def keep(self, owner: str, bindings: Sequence[PortBinding]) -> list[str]:
         """Hold ports that were published in an earlier life. They stay published whatever happens;
         what could not be held is returned, to be told."""
-        taken, lost = self._taken.setdefault(owner, Taken()), []
+        taken, lost = self._taken.setdefault(owner, Taken(index=self._index)), []
         if taken.bindings:
             return []
         for binding in bindings:
-            taken.bindings.append(binding)
+            taken.bind(binding)
             try:
                 taken.hold(binding, _hold(binding.protocol, binding.host_ip, binding.host_port))
             except OSError as error:
@@ -106,7 +124,7 @@ class Ports:
             number = binding.host_port
             try:
                 for host in hosts:
-                    self._check(taken, binding.protocol, host, number)
+                    self._check(binding.protocol, host, number)
                     held.append(_hold(binding.protocol, host, number))
                     number = number or int(held[0].getsockname()[1])
             except BaseException as error:
@@ -119,20 +137,18 @@ class Ports:
                 raise _refused(error, host, number, target, binding) from None
             for it in held:
                 taken.hold(binding, it)
-            taken.bindings += [replace(binding, host_ip=host, host_port=number) for host in hosts]
+            for host in hosts:
+                taken.bind(replace(binding, host_ip=host, host_port=number))
             return
 
-    def _check(self, taking: Taken, protocol: str, host: str, number: int) -> None:
+    def _check(self, protocol: str, host: str, number: int) -> None:
         wanted = ipaddress.ip_address(host)
-        for taken in (*self._taken.values(), taking):
-            for other in taken.bindings:
-                if (other.protocol, other.host_port) != (protocol, number):
-                    continue
-                theirs = ipaddress.ip_address(other.host_ip)
-                if theirs.version == wanted.version and (
-                    theirs == wanted or theirs.is_unspecified or wanted.is_unspecified
-                ):
-                    raise Conflict(f"Bind for {_address(host)}:{number} failed: port is already allocated")
+        for other in self._index.get((protocol, number), ()):
+            theirs = ipaddress.ip_address(other)
+            if theirs.version == wanted.version and (
+                theirs == wanted or theirs.is_unspecified or wanted.is_unspecified
+            ):
+                raise Conflict(f"Bind for {_address(host)}:{number} failed: port is already allocated")
 
 
 def _hosts(binding: PortBinding, default: str, families: set[int]) -> list[str]:
@@ -162,12 +178,20 @@ def has_ipv6() -> bool:
         return False
 
 
+def check_spare(descriptor: int) -> None:
+    """Of one just opened for a port. Raises OSError (EMFILE) where it is of the last ones: the kernel
+    gives out the lowest number that is free."""
+    if descriptor >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 def _hold(protocol: str, host: str, port: int) -> socket.socket:
     """A socket that owns the port. TCP listens, so that the port counts as taken for everybody, while
     a connection left over from before (TIME_WAIT) does not count."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     held = socket.socket(family, _PROTOCOLS[protocol] | socket.SOCK_CLOEXEC)
     try:
+        check_spare(held.fileno())
         if family == socket.AF_INET6:
             held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if protocol == "tcp":

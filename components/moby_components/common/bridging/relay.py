@@ -13,6 +13,8 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
+from moby_components.common.bridging.ports import check_spare
+
 _CHUNK = 1 << 16
 _MOST = 1024
 Connect = Callable[[str, int], Awaitable[socket.socket]]
@@ -29,18 +31,26 @@ class Relay:
         listeners: Sequence[tuple[socket.socket, int]],
         address: str,
     ) -> None:
-        """`listeners` are sockets, each with the port at the container's `address` that it leads to."""
+        """`listeners` are sockets, each with the port at the container's `address` that it leads to.
+        Raises OSError where there are not enough descriptors; nothing is left open then."""
         self.listeners = listeners
         self._connect = connect
         self._log = log
         self._carrying: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
         self._own: list[socket.socket] = []
-        for listener, port in listeners:
-            # A descriptor of its own: the other one keeps the port whatever happens here.
-            own = listener.dup()
-            own.setblocking(False)
-            self._own.append(own)
+        try:
+            for listener, _ in listeners:
+                # A descriptor of its own: the other one keeps the port whatever happens here.
+                own = listener.dup()
+                own.setblocking(False)
+                self._own.append(own)
+                check_spare(own.fileno())
+        except OSError:
+            for own in self._own:
+                own.close()
+            raise
+        for own, (_, port) in zip(self._own, listeners, strict=True):
             self._accepting.append(asyncio.create_task(self._accept(own, address, port), name="relay"))
 
     async def close(self) -> None:

@@ -42,6 +42,7 @@ _INET = """
   }
   chain arriving {
     type nat hook prerouting priority dstnat; policy accept;
+    iifname != "lo" ip daddr 127.0.0.0/8 return
     meta l4proto { tcp, udp } fib daddr type local goto published
   }
   chain from_host {

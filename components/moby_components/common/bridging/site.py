@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from moby_components.common import netlink
-from moby_components.common.bridging import legs, names, rules, sysctls
+from moby_components.common.bridging import legs, names, rules, sysctls, taken
 from moby_components.common.bridging.hostfirewall import HostFirewall
 from moby_components.common.bridging.legs import Leg
 from moby_components.common.bridging.plan import Defaults, Plan, make_plan
@@ -65,9 +65,10 @@ class Site:
 
     def _make_bridge(self, plan: Plan) -> None:
         link = self._link(plan.bridge)
-        if link and link.kind != "bridge":
-            raise Conflict(f"{plan.bridge} exists and is not a bridge")
-        if not link:
+        ours = link is None or link.alias == self._alias(plan.id)
+        if link:
+            taken.check_bridge(self._world, link, self._alias(plan.id), plan)
+        else:
             self._world.netlink.send(
                 [
                     netlink.add_bridge(plan.bridge, mac=plan.mac, mtu=plan.mtu),
@@ -75,27 +76,37 @@ class Site:
                 ]
             )
         sysctls.forward(self._log, ipv6=plan.ipv6)
-        sysctls.of_bridge(plan.bridge, ipv6=plan.ipv6)
+        sysctls.of_bridge(plan.bridge, ipv6=plan.ipv6, ours=ours)
         index = self._world.index(plan.bridge)
+        there = {address for _, address in netlink.list_addresses(self._world.netlink, index)}
         messages = [netlink.set_link(plan.bridge, up=True)]
         if not plan.icc and sysctls.filtered_bridges():
             messages.append(netlink.set_bridge(plan.bridge, filtered=True))
-        messages += [netlink.add_address(index, gateway) for gateway in plan.gateways]
+        messages += [netlink.add_address(index, g, marked=not ours) for g in plan.gateways if g not in there]
         self._world.netlink.send(messages)
+
+    def check(self, draft: NetworkRecord) -> None:
+        """For a network that a user asks for: see `taken.check_subnets`."""
+        taken.check_subnets(self._world, make_plan(draft, self.tag, self._defaults))
 
     def remove(self, record: NetworkRecord) -> None:
         """What `create` made goes; a bridge of somebody else only loses our addresses. Idempotent."""
         plan = self._plans.pop(record.id, None)
         if plan and self._rules.loaded:
             self._rules.change(self._world.nft, remove=rules.of_network(plan))
-        self._unmake_bridge(plan or make_plan(record, self.tag, self._defaults))
+        self._unmake_bridge(plan or make_plan(record, self.tag, self._defaults), used=plan is not None)
 
-    def _unmake_bridge(self, plan: Plan) -> None:
+    def _unmake_bridge(self, plan: Plan, *, used: bool = True) -> None:
         link = self._link(plan.bridge)
         if link and link.alias == self._alias(plan.id):
             self._world.delete_links([plan.bridge])
-        elif link:
-            self._world.netlink.send([netlink.delete_address(link.index, g) for g in plan.gateways])
+        elif link and link.kind == "bridge" and not link.alias.startswith("moby-py-"):
+            made = [a for _, a in netlink.list_addresses(self._world.netlink, link.index, marked=True)]
+            self._world.netlink.send(
+                [netlink.delete_address(link.index, g) for g in plan.gateways if g in made]
+            )
+            if used:
+                sysctls.leave_bridge(plan.bridge)
 
     def attach(self, request: AttachRequest) -> Attachment:
         """The leg, its rules, its ports. Idempotent. Raises MobyError; nothing is left then."""

@@ -38,13 +38,22 @@ def forward(log: logging.Logger, *, ipv6: bool) -> None:
     log.info("turned on net.ipv6.conf.all.forwarding, which containers need to reach other hosts")
 
 
-def of_bridge(name: str, *, ipv6: bool) -> None:
-    """A bridge of ours: published ports answer on 127.0.0.1 (the rules keep containers away from
-    it), no routes are taken from containers."""
+def of_bridge(name: str, *, ipv6: bool, ours: bool = True) -> None:
+    """Published ports answer on 127.0.0.1 (the rules keep containers away from it); no routes are taken
+    from containers. A bridge that is not ours only gets what cannot be done without."""
     write(f"ipv4/conf/{name}/route_localnet", "1")
+    if not ours:
+        if ipv6:
+            write(f"ipv6/conf/{name}/disable_ipv6", "0")
+        return
     write(f"ipv6/conf/{name}/accept_ra", "0")
     write(f"ipv6/conf/{name}/accept_dad", "0")
     write(f"ipv6/conf/{name}/disable_ipv6", "0" if ipv6 else "1")
+
+
+def leave_bridge(name: str) -> None:
+    """A bridge of somebody else that we used: nothing of ours watches 127.0.0.1 there any more."""
+    write(f"ipv4/conf/{name}/route_localnet", "0")
 
 
 def filtered_bridges() -> bool:

@@ -12,7 +12,8 @@ from moby_components.common.netlink.sockets import Netlink
 from moby_components.common.netlink.wire import Message
 
 _NEWADDR, _DELADDR, _GETADDR, _NEWROUTE = 20, 21, 22, 24
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
+_OURS = bytes((0x6D,))
 _NODAD, _NOPREFIXROUTE = 0x02, 0x200
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
 _MAIN, _BOOT, _UNIVERSE, _LINK, _UNICAST = 254, 3, 0, 253, 1
@@ -20,10 +21,12 @@ _ADDRESS_HEAD = struct.Struct("=BBBBI")
 _ROUTE_HEAD = struct.Struct("=BBBBBBBBI")
 
 
-def add_address(index: int, address: str) -> Message:
+def add_address(index: int, address: str, *, marked: bool = False) -> Message:
     """Give link `index` an address "10.88.0.2/16", usable at once: IPv6 without duplicate address
-    detection, which would keep it from use for a second."""
-    return _address(_NEWADDR, wire.CREATE | wire.REPLACE, index, address, present_ok=True)
+    detection, which would keep it from use for a second. `marked`: `list_addresses` can tell it from
+    those of others (since Linux 5.18)."""
+    flags = wire.CREATE | wire.REPLACE
+    return _address(_NEWADDR, flags, index, address, present_ok=True, marked=marked)
 
 
 def delete_address(index: int, address: str) -> Message:
@@ -31,7 +34,14 @@ def delete_address(index: int, address: str) -> Message:
 
 
 def _address(
-    kind: int, flags: int, index: int, address: str, *, present_ok: bool = False, absent_ok: bool = False
+    kind: int,
+    flags: int,
+    index: int,
+    address: str,
+    *,
+    present_ok: bool = False,
+    absent_ok: bool = False,
+    marked: bool = False,
 ) -> Message:
     it = ipaddress.ip_interface(address)
     family = socket.AF_INET if it.version == 4 else socket.AF_INET6
@@ -39,6 +49,8 @@ def _address(
     body += wire.attribute(_IFA_LOCAL, it.packed) + wire.attribute(_IFA_ADDRESS, it.packed)
     if it.version == 4 and it.network.prefixlen < 31:
         body += wire.attribute(_IFA_BROADCAST, it.network.broadcast_address.packed)
+    if marked:
+        body += wire.attribute(_IFA_PROTO, _OURS)
     return Message(
         kind, wire.ACK | flags, body, f"address {address}", absent_ok=absent_ok, present_ok=present_ok
     )
@@ -60,13 +72,16 @@ def add_route(index: int, destination: str, gateway: str = "") -> Message:
     return Message(_NEWROUTE, flags, body, f"route to {destination}" + (f" by {gateway}" if gateway else ""))
 
 
-def list_addresses(netlink: Netlink, index: int = 0) -> Iterator[tuple[int, str]]:
-    """(index of the link, "10.88.0.1/16") of every address, or of one link's."""
+def list_addresses(netlink: Netlink, index: int = 0, *, marked: bool = False) -> Iterator[tuple[int, str]]:
+    """(index of the link, "10.88.0.1/16") of every address, or of one link's; the marked ones only
+    with `marked`."""
     body = _ADDRESS_HEAD.pack(0, 0, 0, 0, index)
     for answer in netlink.dump(Message(_GETADDR, wire.DUMP, body, "list addresses")):
         if answer.type == _NEWADDR:
             _family, length, _flags, _scope, where = _ADDRESS_HEAD.unpack_from(answer.body)
             found = wire.attributes(answer.body, _ADDRESS_HEAD.size)
             packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
+            if marked and found.get(_IFA_PROTO) != _OURS:
+                continue
             if packed and (not index or where == index):
                 yield where, f"{ipaddress.ip_address(packed)}/{length}"

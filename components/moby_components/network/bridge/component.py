@@ -66,7 +66,9 @@ class BridgeNetwork(Network):
         await self._bridges.close()
 
     async def plan(self, draft: NetworkRecord) -> NetworkRecord:
-        return self._bridges.plan(draft)
+        record = self._bridges.plan(draft)
+        await self._bridges.check(record)
+        return record
 
     async def create(self, network: NetworkRecord) -> NetworkRecord:
         if network.sandbox == "private":

@@ -24,11 +24,10 @@ from moby_components.engine.moby.networking.records import (
     load_attachment,
     load_request,
 )
+from moby_components.engine.moby.rendering.endpoint import IFNAME, check_interface
 from moby_components.engine.moby.rendering.network import Wish
 from moby_py.errors import Conflict, MobyError, NotFound
 from moby_py.model import Attachment, AttachRequest, Endpoint, NetworkRecord, PortBinding, Sandbox
-
-IFNAME = "com.docker.network.endpoint.ifname"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +209,7 @@ def interface(entry: Entry, wish: Wish) -> str:
     taken = {data["request"]["interface"] for data in entry.record.attachments}
     asked = wish.options.get(IFNAME, "")
     if asked:
-        if len(asked) > 15 or "/" in asked or any(c.isspace() for c in asked) or asked in (".", "..", "lo"):
-            raise Conflict(
-                f"invalid interface name {asked!r} - give up to 15 characters without '/' and spaces"
-            )
+        check_interface(asked)
         if asked in taken:
             raise Conflict(f"interface name {asked!r} is used twice in one container")
         return asked

@@ -80,11 +80,27 @@ async def _join_now(core: Core, entry: Entry, network: NetworkRecord, wish: Wish
         core, entry, network, wish, sandbox,
         interface=endpoints.interface(entry, wish), default_route=leads and holder is None, ports=ports,
     )  # fmt: skip
-    pairs = endpoints.joined(core, entry)
-    if leads and holder is not None:
-        await _lead(core, entry, network.id)
-    await core.naming.update(entry)
-    await etc.refresh(core, entry, pairs)
+    try:
+        if leads and holder is not None:
+            await _lead(core, entry, network.id)
+        await core.naming.update(entry)
+    except BaseException:
+        await _undo(core, entry, network, holder.network if holder is not None else None)
+        raise
+    await etc.refresh(core, entry, endpoints.joined(core, entry))
+
+
+async def _undo(core: Core, entry: Entry, network: NetworkRecord, before: NetworkRecord | None) -> None:
+    """A join that failed half way; the default route goes back to the network `before`."""
+    note = next(n for n in entry.record.attachments if n["network_id"] == network.id)
+    try:
+        await core.naming.forget(entry, [network.id])
+        await endpoints.detach(core, entry, note)
+        if before is not None:
+            await _lead(core, entry, before.id)
+    except MobyError as error:
+        core.log.warning("%s has not left network %s: %s", entry.record.name, network.name, error)
+    core.save(entry)
 
 
 async def _leave_now(core: Core, entry: Entry, network: NetworkRecord, before: Networking) -> None:

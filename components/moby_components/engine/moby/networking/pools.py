@@ -19,6 +19,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 DEFAULT_POOLS = (("10.212.0.0/14", 20), ("172.28.0.0/14", 24))
 """(base, prefix length of each network): not Docker's and not Podman's, so that all can be neighbours."""
 LARGEST_HOST_PART = 64
+_SPECIAL = tuple(
+    ipaddress.ip_network(text)
+    for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "fe80::/10", "ff00::/8")
+)
+"""This host, loopback, link-local, multicast and reserved ones (RFC 6890, RFC 4291)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,9 @@ def pool(config: Mapping[str, Any]) -> Pool:
             )
     if config.get("Gateway"):
         gateway = _inside(str(config["Gateway"]), subnet, "gateway")
+        edges = (subnet.network_address, subnet.broadcast_address)
+        if subnet.version == 4 and subnet.num_addresses > 2 and gateway in edges:
+            raise InvalidArgument(f"invalid gateway {gateway}: it is the first or the last of {subnet}")
     else:
         gateway = subnet[1] if subnet.num_addresses > 1 else subnet[0]
     return Pool(
@@ -135,8 +143,8 @@ def check_mac(text: str) -> str:
         values = [int(part, 16) for part in parts]
     except ValueError:
         values = []
-    if len(values) != 6 or any(len(part) != 2 for part in parts) or values[0] & 1:
-        raise InvalidArgument(f"invalid MAC address: {text}")
+    if len(values) != 6 or any(len(part) != 2 for part in parts) or values[0] & 1 or not any(values):
+        raise InvalidArgument(f"invalid MAC address: {text[:100]}")
     return ":".join(parts)
 
 
@@ -144,6 +152,8 @@ def _subnet(text: str) -> Net:
     net = _network(text, f"invalid subnet {text}")
     if net.prefixlen < 8 or (net.version == 6 and net.max_prefixlen - net.prefixlen > LARGEST_HOST_PART + 16):
         raise InvalidArgument(f"invalid subnet {text}: it is larger than any network of one host")
+    if any(_overlaps(net, other) for other in _SPECIAL):
+        raise InvalidArgument(f"invalid subnet {text}: its addresses are never those of a network's hosts")
     return net
 
 

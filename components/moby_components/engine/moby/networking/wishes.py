@@ -10,6 +10,7 @@ from typing import Any
 from moby_components.engine.moby.networking.networks import Networks
 from moby_components.engine.moby.networking.pools import check_mac
 from moby_components.engine.moby.records import Record
+from moby_components.engine.moby.rendering.endpoint import check_settings
 from moby_components.engine.moby.rendering.network import Networking, Wish, networking, wish
 from moby_py.errors import Conflict, InvalidArgument, MobyError
 from moby_py.model import NetworkRecord
@@ -39,10 +40,8 @@ def load(data: Mapping[str, Any]) -> Wish:
 
 def of_settings(network: NetworkRecord, settings: Mapping[str, Any], record: Record) -> Wish:
     """From the EndpointSettings of `network connect`. Raises InvalidArgument."""
-    try:
-        found = wish(network.name, settings, {}, record.id)
-    except (TypeError, AttributeError, ValueError) as error:
-        raise InvalidArgument(f"invalid endpoint settings - {error}") from error
+    check_settings(settings)
+    found = wish(network.name, settings, {}, record.id)
     check(network, found)
     return found
 

@@ -28,6 +28,7 @@ def check(body: Mapping[str, Any], id: str, *, default_network: str) -> tuple[st
         policy = RestartPolicy.of(host)
         if host.get("AutoRemove") and policy.name != "no":
             raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
+        network.check(body, id)
         process(body, security(host), hostname=network.hostname(body, id), ours=0)
         resources(host)
         namespaces(body)

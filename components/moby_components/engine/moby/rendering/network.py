@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from moby_components.engine.moby.rendering import endpoint
 from moby_py.errors import InvalidArgument
 from moby_py.model import PortBinding
 
-_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -63,6 +64,18 @@ def networking(body: Mapping[str, Any], *, id: str, default: str) -> Networking:
     return Networking(endpoints=tuple(endpoints), ports=ports(body))
 
 
+def check(body: Mapping[str, Any], id: str) -> None:
+    """Names, endpoints and ports of a create body, before they are kept. Raises InvalidArgument."""
+    hostname(body, id)
+    domain = body.get("Domainname") or ""
+    if domain and (len(domain) > 64 or not _HOST_NAME.fullmatch(domain)):
+        raise InvalidArgument(f"invalid domainname format: {domain[:100]}")
+    endpoint.check_ports((body.get("HostConfig") or {}).get("PortBindings") or {})
+    for settings in ((body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}).values():
+        endpoint.check_settings(settings or {})
+    endpoint.check_settings({"MacAddress": body.get("MacAddress")})
+
+
 def ports(body: Mapping[str, Any]) -> tuple[PortBinding, ...]:
     """PortBindings, and with PublishAllPorts every exposed port that has none."""
     host = body.get("HostConfig") or {}
@@ -72,6 +85,7 @@ def ports(body: Mapping[str, Any]) -> tuple[PortBinding, ...]:
         for number, protocol in exposed(text):
             bound.add((number, protocol))
             for binding in bindings or [{}]:
+                endpoint.check_number(len(found) + 1)
                 found.append(
                     PortBinding(
                         container_port=number,
@@ -84,12 +98,13 @@ def ports(body: Mapping[str, Any]) -> tuple[PortBinding, ...]:
         for text in body.get("ExposedPorts") or {}:
             for number, protocol in exposed(text):
                 if (number, protocol) not in bound:
+                    endpoint.check_number(len(found) + 1)
                     found.append(PortBinding(container_port=number, protocol=protocol))
     return tuple(found)
 
 
-def exposed(text: str) -> list[tuple[int, str]]:
-    """ "8000-8002/udp" -> three ports. Raises InvalidArgument."""
+def exposed(text: str) -> Iterator[tuple[int, str]]:
+    """ "8000-8002/udp" -> three ports, one after the other. Raises InvalidArgument at once."""
     match = _PORT.fullmatch(text)
     if not match:
         raise InvalidArgument(f"invalid port specification: '{text}'")
@@ -97,14 +112,14 @@ def exposed(text: str) -> list[tuple[int, str]]:
     last = int(match[2] or first)
     if not 0 < first <= last <= 65535:
         raise InvalidArgument(f"invalid port specification: '{text}'")
-    return [(number, match[3] or "tcp") for number in range(first, last + 1)]
+    return ((number, match[3] or "tcp") for number in range(first, last + 1))
 
 
 def hostname(body: Mapping[str, Any], id: str) -> str:
     """The body's own, else the id's first twelve digits. Raises InvalidArgument."""
     name = body.get("Hostname") or id[:12]
     if len(name) > 63 or not _HOST_NAME.fullmatch(name):
-        raise InvalidArgument(f"invalid hostname format: {name}")
+        raise InvalidArgument(f"invalid hostname format: {name[:100]}")
     return str(name)
 
 
