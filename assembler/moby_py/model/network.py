@@ -53,12 +53,20 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortBinding:
-    """A published port. `host_port` 0 asks for any free one; ranges are already expanded."""
+    """A published port. `host_port` 0 asks for any free one; with `host_port_end` it asks for one that
+    is free from `host_port` up to and with `host_port_end`, the lowest first. What was taken has no
+    `host_port_end`."""
 
     container_port: int
     protocol: str = "tcp"
     host_ip: str = ""
     host_port: int = 0
+    host_port_end: int = 0
+
+    @property
+    def host_ports(self) -> range:
+        """The numbers that will do, in the order to try them; (0,) for any."""
+        return range(self.host_port, max(self.host_port, self.host_port_end) + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

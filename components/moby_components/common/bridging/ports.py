@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from moby_py.errors import Conflict, InvalidArgument, Unsupported
+from moby_py.errors import Conflict, InvalidArgument, Unavailable, Unsupported
 from moby_py.model import PortBinding
 
 _PROTOCOLS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
@@ -25,6 +25,14 @@ _SPARE = 256
 """Descriptors that published ports leave to everything else that the daemon does."""
 Index = dict[tuple[str, int], list[str]]
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - Docker's own default
+
+
+class _InUse(Exception):
+    """Somebody has this number; another may be free. `refusal` is what to say if none is."""
+
+    def __init__(self, refusal: Conflict) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 @dataclass(slots=True)
@@ -119,27 +127,42 @@ class Ports:
             raise Unsupported(
                 f"cannot publish {binding.container_port}/{binding.protocol} - tcp and udp only"
             )
-        for left in reversed(range(_TRIES)):
-            held: list[socket.socket] = []
-            number = binding.host_port
+        numbers = list(binding.host_ports) if binding.host_port else [0] * _TRIES
+        for number in numbers:
             try:
-                for host in hosts:
-                    self._check(binding.protocol, host, number)
-                    held.append(_hold(binding.protocol, host, number))
-                    number = number or int(held[0].getsockname()[1])
-            except BaseException as error:
-                for it in held:
-                    it.close()
-                if not isinstance(error, OSError):
-                    raise
-                if not binding.host_port and error.errno == errno.EADDRINUSE and held and left:
-                    continue  # free for one family and not for the other: another number
-                raise _refused(error, host, number, target, binding) from None
-            for it in held:
-                taken.hold(binding, it)
+                self._hold_on(taken, binding, hosts, number, target)
+                return
+            except _InUse as error:
+                if len(numbers) == 1:
+                    raise error.refusal from None
+        if not binding.host_port:
+            raise Unavailable(f"no free host port for {binding.container_port}/{binding.protocol}")
+        asked = f"{_address(hosts[0])}:{numbers[0]}-{numbers[-1]}"
+        raise Conflict(f"Bind for {asked} failed: all ports are allocated")
+
+    def _hold_on(
+        self, taken: Taken, binding: PortBinding, hosts: list[str], number: int, target: str
+    ) -> None:
+        """The same number on every address. Raises _InUse, and Conflict for what no other number cures."""
+        held: list[socket.socket] = []
+        try:
             for host in hosts:
-                taken.bind(replace(binding, host_ip=host, host_port=number))
-            return
+                self._check(binding.protocol, host, number)
+                held.append(_hold(binding.protocol, host, number))
+                number = number or int(held[0].getsockname()[1])
+        except BaseException as error:
+            for it in held:
+                it.close()
+            if not isinstance(error, OSError):
+                raise
+            refusal = _refused(error, host, number, target, binding)
+            if error.errno == errno.EADDRINUSE:
+                raise _InUse(refusal) from None
+            raise refusal from None
+        for it in held:
+            taken.hold(binding, it)
+        for host in hosts:
+            taken.bind(replace(binding, host_ip=host, host_port=number, host_port_end=0))
 
     def _check(self, protocol: str, host: str, number: int) -> None:
         wanted = ipaddress.ip_address(host)
@@ -148,7 +171,9 @@ class Ports:
             if theirs.version == wanted.version and (
                 theirs == wanted or theirs.is_unspecified or wanted.is_unspecified
             ):
-                raise Conflict(f"Bind for {_address(host)}:{number} failed: port is already allocated")
+                raise _InUse(
+                    Conflict(f"Bind for {_address(host)}:{number} failed: port is already allocated")
+                )
 
 
 def _hosts(binding: PortBinding, default: str, families: set[int]) -> list[str]:

@@ -2,7 +2,7 @@
 
 Messages are encoded here and sent many at a time over one socket, each acknowledged by the kernel:
 furnishing a container's namespace is two system calls instead of a dozen processes. No import beyond
-the standard library (pyroute2 takes 250 ms to import and 3 ms to encode what takes 0.1 ms here).
+the standard library.
 """
 
 from moby_components.common.netlink.addresses import add_address, add_route, delete_address, list_addresses

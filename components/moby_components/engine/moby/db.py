@@ -185,6 +185,11 @@ class Database:
                 (lease.network_id, lease.address, lease.version, lease.holder),
             )
 
+    def forget_leases(self, holder: str, network: str = "") -> None:
+        """A holder's, of all networks or of one."""
+        where, of = ("AND network = ?", (network,)) if network else ("", ())
+        self._link.execute(f"DELETE FROM leases WHERE holder = ? {where}", (holder, *of))  # noqa: S608
+
     # -- events ----------------------------------------------------------------------------------
 
     def add_event(

@@ -65,23 +65,27 @@ def _take(binding: PortBinding, held: list[socket.socket]) -> PortBinding:
             raise InvalidArgument(
                 f"port {binding.container_port}/{binding.protocol} needs a host port of its own"
             )
-        return binding
+        return replace(binding, host_port_end=0)
     addresses = [binding.host_ip] if binding.host_ip else [_ANY4, *([_ANY6] if _has_ipv6() else [])]
-    for _ in range(_ATTEMPTS):
+    numbers = list(binding.host_ports) if binding.host_port else [0] * _ATTEMPTS
+    for number in numbers:
         made: list[socket.socket] = []
-        port = binding.host_port
+        port = number
         try:
             for address in addresses:
                 made.append(_hold(kind, address, port))
                 port = made[-1].getsockname()[1]
         except OSError as error:
             _close(made)
-            if not binding.host_port and error.errno == errno.EADDRINUSE:
-                continue  # free in one family and taken in the other
+            if len(numbers) > 1 and error.errno == errno.EADDRINUSE:
+                continue  # another number may be free, in both families
             raise _refusal(binding, error) from error
         held += made
-        return replace(binding, host_port=port)
-    raise RuntimeFailed(f"no free host port for {binding.container_port}/{binding.protocol}")
+        return replace(binding, host_port=port, host_port_end=0)
+    if not binding.host_port:
+        raise RuntimeFailed(f"no free host port for {binding.container_port}/{binding.protocol}")
+    asked = f"{_shown(addresses[0])}:{numbers[0]}-{numbers[-1]}"
+    raise Conflict(f"Bind for {asked} failed: all ports are allocated", hint="publish on other host ports")
 
 
 def _hold(kind: int, address: str, port: int) -> socket.socket:
@@ -108,13 +112,17 @@ def _hold(kind: int, address: str, port: int) -> socket.socket:
 
 def _refusal(binding: PortBinding, error: OSError) -> Exception:
     address = binding.host_ip or _ANY4
-    shown = f"[{address}]:{binding.host_port}" if ":" in address else f"{address}:{binding.host_port}"
+    shown = f"{_shown(address)}:{binding.host_port}"
     if error.errno == errno.EADDRINUSE:
         return Conflict(
             f"Bind for {shown} failed: port is already allocated",
             hint="publish another host port, or stop what holds this one",
         )
     return RuntimeFailed(f"Bind for {shown} failed: {(error.strerror or str(error)).lower()}")
+
+
+def _shown(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _has_ipv6() -> bool:

@@ -62,8 +62,9 @@ class Publishing:
         self, request: AttachRequest, binding: PortBinding, key: str, keys: list[str]
     ) -> list[PortBinding]:
         hosts = _hosts(request, binding)
-        for left in reversed(range(TRIES)):
-            number = binding.host_port
+        numbers = list(binding.host_ports) if binding.host_port else [0] * TRIES
+        for tried, wanted in enumerate(numbers, 1):
+            number = wanted
             found: list[PortBinding] = []
             try:
                 for host in hosts:
@@ -78,13 +79,17 @@ class Publishing:
                         if host == ANY6 and found and not has_ipv6():
                             continue  # asked for by nobody but Docker's default
                         raise
-                    found.append(replace(binding, host_ip=host, host_port=number))
+                    found.append(replace(binding, host_ip=host, host_port=number, host_port_end=0))
                 return found
             except Conflict:
-                if binding.host_port or not found or not left:
-                    raise  # else: free for one family and not for the other, another number may do
+                last = tried == len(numbers)
+                if last and binding.host_port_end:
+                    asked = f"{hosts[0]}:{numbers[0]}-{numbers[-1]}"
+                    raise Conflict(f"Bind for {asked} failed: all ports are allocated") from None
+                if last or not (wanted or found):
+                    raise  # else: taken, or free for one family only; another number may do
                 await self._forwarder.withdraw(*(f"{key} {host}" for host in hosts))
-        raise AssertionError
+        raise AssertionError  # the last number returns or raises
 
     def _port(
         self, request: AttachRequest, attachment: Attachment | None, binding: PortBinding, key: str

@@ -61,7 +61,7 @@ def port_options(ports: Sequence[PortBinding]) -> dict[str, Any]:
             "Port": p.container_port,
             "HostIP": p.host_ip,
             "HostPort": p.host_port,
-            "HostPortEnd": p.host_port,
+            "HostPortEnd": p.host_port_end or p.host_port,
         }
         for p in ports
     ]
@@ -155,10 +155,12 @@ def taken_ports(info: Mapping[str, Any], asked: Sequence[PortBinding]) -> tuple[
     for one in reported if isinstance(reported, list) else ():
         if isinstance(one, dict) and all(isinstance(one.get(k), int) for k in ("Proto", "Port", "HostPort")):
             found[one["Proto"], one["Port"]] = one["HostPort"]
-    return tuple(
-        replace(p, host_port=p.host_port or found.get((_PROTOCOLS.get(p.protocol, 0), p.container_port), 0))
-        for p in asked
-    )
+    return tuple(_taken(p, found.get((_PROTOCOLS.get(p.protocol, 0), p.container_port), 0)) for p in asked)
+
+
+def _taken(asked: PortBinding, reported: int) -> PortBinding:
+    fixed = asked.host_port if reported not in asked.host_ports else 0
+    return replace(asked, host_port=fixed or reported, host_port_end=0)
 
 
 def garbage(plugin: str, method: str, what: str) -> RuntimeFailed:

@@ -87,7 +87,7 @@ class Creator:
         wanted = networking(merged, id=id, default=core.networks.default)
         if not wanted.join:
             wishes.store(record, wanted.endpoints)
-        record.network = shown.idle(wanted)
+        record.network = shown.idle(wanted, core.networks.find)
         await self._volumes.make(made)
         try:
             self._record(record, name, made)

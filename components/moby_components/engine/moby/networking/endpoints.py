@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from moby_components.common import mounts
+from moby_components.common.netns import in_netns
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
 from moby_components.engine.moby.networking import shown, wishes
@@ -49,8 +50,9 @@ async def join(core: Core, entry: Entry) -> Joined:
         return _share(core, wanted.join)
     networks = [core.networks.get(wish.network) for wish in wanted.endpoints]
     if not networks:
-        return Joined(Sandbox(mode="empty"))
+        return Joined(await _alone(core, entry))
     wishes.check_company(networks)
+    await _settle(core, entry)
     for network, wish in zip(networks, wanted.endpoints, strict=True):
         wishes.check(network, wish)
     sandbox = await _sandbox(core, entry, networks[0])
@@ -84,7 +86,7 @@ async def leave(core: Core, entry: Entry) -> None:
     if pinned.exists():
         await asyncio.to_thread(mounts.umount_all, pinned)
         pinned.unlink(missing_ok=True)
-    record.network = shown.idle(wishes.wanted(record, core.networks.default))
+    record.network = shown.idle(wishes.wanted(record, core.networks.default), core.networks.find)
     if failure is not None:
         raise failure
 
@@ -124,8 +126,9 @@ async def attach(
     return attachment
 
 
-async def detach(core: Core, entry: Entry, note: dict[str, Any]) -> None:
-    """Idempotent; a network or component that is gone took the endpoint along."""
+async def detach(core: Core, entry: Entry, note: dict[str, Any], *, force: bool = False) -> None:
+    """Idempotent; a network or component that is gone took the endpoint along. With `force` the note
+    goes even where the component fails."""
     try:
         network = core.networks.get(note["network_id"])
         component = core.networks.component_of(network)
@@ -133,9 +136,35 @@ async def detach(core: Core, entry: Entry, note: dict[str, Any]) -> None:
         core.log.warning("container %s leaves network %s unasked: %s", entry.record.name, note["name"], error)
     else:
         request = load_request(note["request"], network)
-        await component.detach(request, load_attachment(note["attachment"]))
+        try:
+            await component.detach(request, load_attachment(note["attachment"]))
+        except MobyError as error:
+            if not force:
+                raise
+            core.log.warning("%s left network %s by force: %s", entry.record.name, network.name, error)
         _event(core, "disconnect", entry, network.id, network.name, network.driver)
     entry.record.attachments.remove(note)
+
+
+async def again(core: Core, entry: Entry, network: NetworkRecord, *, ports: tuple[PortBinding, ...]) -> None:
+    """The same endpoint with other ports: off and on, with its addresses and its place among the
+    interfaces. Raises MobyError; then the container is off that network, but for its wish."""
+    note = note_of(entry, network)
+    if note is None:
+        return
+    component = core.networks.component_of(network)
+    old = load_request(note["request"], network)
+    new = replace(old, ports=ports)
+    await component.detach(old, load_attachment(note["attachment"]))
+    note["request"], note["attachment"] = dump_request(new), None
+    core.save(entry)
+    note["attachment"] = dump_attachment(await component.attach(new))
+    core.save(entry)
+
+
+def note_of(entry: Entry, network: NetworkRecord) -> dict[str, Any] | None:
+    """The record's note of its place on this network."""
+    return next((n for n in entry.record.attachments if n["network_id"] == network.id), None)
 
 
 async def recover(core: Core, live: Sequence[Entry]) -> None:
@@ -194,6 +223,30 @@ def _share(core: Core, ref: str) -> Joined:
     pinned = core.layout.netns(donor.id)
     path = str(pinned) if pinned.exists() else f"/proc/{donor.record.pid}/ns/net"
     return Joined(Sandbox(mode="private", path=path), donor=donor)
+
+
+async def _settle(core: Core, entry: Entry) -> None:
+    """Places of an earlier run that their component would not take down then: once more, and now they
+    go; what it keeps is its to clear."""
+    for note in list(entry.record.attachments):
+        await detach(core, entry, note, force=True)
+
+
+async def _alone(core: Core, entry: Entry) -> Sandbox:
+    """Of a container that was taken off all its networks. It may be connected again while it runs."""
+    if not any(component.drivers for component in core.networks.components.values()):
+        return Sandbox(mode="empty")
+    path = core.layout.netns(entry.id)
+    await asyncio.to_thread(mounts.pin_network_namespace, path)
+    await in_netns(path, _loopback_up)
+    return Sandbox(mode="private", path=str(path))
+
+
+def _loopback_up() -> None:
+    from moby_components.common.netlink import Netlink, set_link
+
+    with Netlink() as netlink:
+        netlink.send([set_link("lo", up=True)])
 
 
 async def _sandbox(core: Core, entry: Entry, network: NetworkRecord) -> Sandbox:

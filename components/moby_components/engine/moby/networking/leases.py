@@ -49,12 +49,17 @@ class Leases:
         self._of: dict[int, dict[str, int]] = {4: {}, 6: {}}
         self._cursor: dict[int, int] = {}
 
-    def load(self, leases: Sequence[Lease]) -> None:
-        """The rows, in the order they were made. Those outside of the pools are left out."""
+    def load(self, leases: Sequence[Lease]) -> list[Lease]:
+        """The rows, in the order they were made. Those that fit no pool are left out, and returned."""
+        lost = []
         for lease in leases:
             value = int(ipaddress.ip_address(lease.address))
-            if any(p.subnet.version == lease.version and _in(p, value) for p in self._pools[lease.version]):
+            pools = [p for p in self._pools[lease.version] if _in(p, value)]
+            if pools and all(value != int(p.gateway) for p in pools):
                 self._take(lease.version, value, lease.holder)
+            else:
+                lost.append(lease)
+        return lost
 
     def of(self, holder: str) -> tuple[str, str]:
         """The (IPv4, IPv6) address that a container holds, with prefix length; "" for none."""

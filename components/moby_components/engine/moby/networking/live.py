@@ -23,27 +23,25 @@ async def connect(core: Core, entry: Entry, network: NetworkRecord, settings: Ma
         raise Conflict(f"container {record.id} is marked for removal and cannot be connected")
     before = wishes.wanted(record, core.networks.default)
     if before.join:
-        raise Conflict(
-            "container sharing network namespace with another container or host cannot be connected to "
-            "any other network"
-        )
+        raise Conflict(wishes.SHARED)
     if wishes.find(core.networks, before.endpoints, network) is not None:
         raise PermissionDenied(f"endpoint with name {record.name} already exists in network {network.name}")
     wish = wishes.of_settings(network, settings, record)
-    known = [core.networks.get(w.network) for w in before.endpoints if _known(core, w.network)]
-    wishes.check_company([*known, network])
+    known = [it for w in before.endpoints if (it := core.networks.find(w.network)) is not None]
+    wishes.check_company([*known, network], joins=network)
     if record.live:
         await _join_now(core, entry, network, wish, before)
     wishes.store(record, (*before.endpoints, wish))
     if record.live:
         endpoints.show(core, entry)
     else:
-        record.network = shown.idle(wishes.wanted(record, core.networks.default))
+        record.network = shown.idle(wishes.wanted(record, core.networks.default), core.networks.find)
     core.save(entry)
 
 
-async def disconnect(core: Core, entry: Entry, network: NetworkRecord) -> None:
-    """With the container's lock held. See the contract."""
+async def disconnect(core: Core, entry: Entry, network: NetworkRecord, *, force: bool = False) -> None:
+    """With the container's lock held. See the contract. With `force` it leaves even where the network's
+    component fails: what that keeps is its to clear at the next start."""
     record = entry.record
     before = wishes.wanted(record, core.networks.default)
     wish = wishes.find(core.networks, before.endpoints, network)
@@ -54,13 +52,15 @@ async def disconnect(core: Core, entry: Entry, network: NetworkRecord) -> None:
             "cannot disconnect container from host network - container was created in host network mode"
         )
     if record.live:
-        await _leave_now(core, entry, network, before)
+        await _leave_now(core, entry, network, before, force=force)
+    else:
+        await _leave_behind(core, entry, network, force=force)
     wishes.store(record, tuple(w for w in before.endpoints if w is not wish))
     core.networks.give_back(entry.id, network.id)
     if record.live:
         endpoints.show(core, entry)
     else:
-        record.network = shown.idle(wishes.wanted(record, core.networks.default))
+        record.network = shown.idle(wishes.wanted(record, core.networks.default), core.networks.find)
     core.save(entry)
 
 
@@ -75,27 +75,41 @@ async def _join_now(core: Core, entry: Entry, network: NetworkRecord, wish: Wish
     holder = next((r for r, _ in others if r.default_route), None)
     priority = _priority(core, before, holder.network) if holder is not None else 0
     leads = holder is None or (holder.network.internal and not network.internal) or wish.priority > priority
-    ports = before.ports if leads and not any(a.ports for _, a in others) else ()
-    await endpoints.attach(
-        core, entry, network, wish, sandbox,
-        interface=endpoints.interface(entry, wish), default_route=leads and holder is None, ports=ports,
-    )  # fmt: skip
+    old = holder.network if holder is not None and leads else None
+    publishes = leads and not network.internal
+    publisher = next((r.network for r, a in others if a.ports), None) if publishes else None
+    interface = endpoints.interface(entry, wish)
     try:
-        if leads and holder is not None:
+        if publisher is not None:  # answers to a port go the way of the default route
+            await endpoints.again(core, entry, publisher, ports=())
+        await endpoints.attach(
+            core, entry, network, wish, sandbox,
+            interface=interface, default_route=leads and old is None,
+            ports=before.ports if publishes else (),
+        )  # fmt: skip
+    except BaseException:
+        if publisher is not None:
+            await _publish(core, entry, publisher, before)
+        raise
+    try:
+        if old is not None:
             await _lead(core, entry, network.id)
         await core.naming.update(entry)
     except BaseException:
-        await _undo(core, entry, network, holder.network if holder is not None else None)
+        await _undo(core, entry, network, old)
+        if publisher is not None:
+            await _publish(core, entry, publisher, before)
         raise
     await etc.refresh(core, entry, endpoints.joined(core, entry))
 
 
 async def _undo(core: Core, entry: Entry, network: NetworkRecord, before: NetworkRecord | None) -> None:
     """A join that failed half way; the default route goes back to the network `before`."""
-    note = next(n for n in entry.record.attachments if n["network_id"] == network.id)
+    note = endpoints.note_of(entry, network)
     try:
         await core.naming.forget(entry, [network.id])
-        await endpoints.detach(core, entry, note)
+        if note is not None:
+            await endpoints.detach(core, entry, note)
         if before is not None:
             await _lead(core, entry, before.id)
     except MobyError as error:
@@ -103,42 +117,46 @@ async def _undo(core: Core, entry: Entry, network: NetworkRecord, before: Networ
     core.save(entry)
 
 
-async def _leave_now(core: Core, entry: Entry, network: NetworkRecord, before: Networking) -> None:
+async def _leave_now(
+    core: Core, entry: Entry, network: NetworkRecord, before: Networking, *, force: bool
+) -> None:
     _sandbox(core, entry)
-    note = next((n for n in entry.record.attachments if n["network_id"] == network.id), None)
+    note = endpoints.note_of(entry, network)
     if note is None:
         return
     request, attachment = load_request(note["request"], network), load_attachment(note["attachment"])
     await core.naming.forget(entry, [network.id])
-    await endpoints.detach(core, entry, note)
+    try:
+        await endpoints.detach(core, entry, note, force=force)
+    except BaseException:
+        await core.naming.update(entry)
+        raise
     core.save(entry)
     rest = endpoints.joined(core, entry)
     if request.default_route and rest:
         others = [pair[0].network for pair in rest]
         chosen = min(others, key=lambda other: (-_priority(core, before, other), other.internal))
         if attachment is not None and attachment.ports and not chosen.internal:
-            await _publish_on(core, entry, chosen, before)
+            await _publish(core, entry, chosen, before)
         await _lead(core, entry, chosen.id)
     await etc.refresh(core, entry, endpoints.joined(core, entry))
 
 
-async def _publish_on(core: Core, entry: Entry, network: NetworkRecord, before: Networking) -> None:
-    """The network with the ports was left: the next one is joined anew, with them."""
-    note = next(n for n in entry.record.attachments if n["network_id"] == network.id)
-    request = load_request(note["request"], network)
-    wish = wishes.find(core.networks, before.endpoints, network) or Wish(network.name)
-    await endpoints.detach(core, entry, note)
+async def _leave_behind(core: Core, entry: Entry, network: NetworkRecord, *, force: bool) -> None:
+    """Of a container that does not run: what its component would not take down when it ended."""
+    note = endpoints.note_of(entry, network)
+    if note is not None:
+        await endpoints.detach(core, entry, note, force=force)
+
+
+async def _publish(core: Core, entry: Entry, network: NetworkRecord, before: Networking) -> None:
+    """The ports are published on this network from now on; without them rather than not at all."""
     try:
-        await endpoints.attach(
-            core, entry, network, wish, request.sandbox,
-            interface=request.interface, default_route=True, ports=before.ports,
-        )  # fmt: skip
+        await endpoints.again(core, entry, network, ports=before.ports)
     except MobyError as error:
         core.log.warning("the ports of %s are published no more: %s", entry.record.name, error)
-        await endpoints.attach(
-            core, entry, network, wish, request.sandbox,
-            interface=request.interface, default_route=True, ports=(),
-        )  # fmt: skip
+        if endpoints.note_of(entry, network) is not None:
+            await endpoints.again(core, entry, network, ports=())
 
 
 async def _lead(core: Core, entry: Entry, network_id: str) -> None:
@@ -147,8 +165,10 @@ async def _lead(core: Core, entry: Entry, network_id: str) -> None:
         note["request"]["default_route"] = note["network_id"] == network_id
     for request, attachment in endpoints.joined(core, entry):
         if request.network.id == network_id:
+            gateways = (attachment.gateway4 or request.gateway4, attachment.gateway6 or request.gateway6)
+            closed = request.network.internal
             await move_default_route(
-                request.sandbox.path, attachment.interface, request.gateway4, request.gateway6
+                request.sandbox.path, attachment.interface, *(("", "") if closed else gateways)
             )
     core.save(entry)
 
@@ -174,11 +194,3 @@ def _sandbox(core: Core, entry: Entry) -> Sandbox:
 def _priority(core: Core, before: Networking, network: NetworkRecord) -> int:
     wish = wishes.find(core.networks, before.endpoints, network)
     return wish.priority if wish is not None else 0
-
-
-def _known(core: Core, ref: str) -> bool:
-    try:
-        core.networks.get(ref)
-    except MobyError:
-        return False
-    return True

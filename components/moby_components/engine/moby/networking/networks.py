@@ -44,14 +44,21 @@ class Networks:
         self._leases: dict[str, Leases] = {}
         self._real: set[str] = set()
         """Networks that their component has made since this start."""
+        self._going: set[str] = set()
+        """Networks that are being removed: nobody joins them any more."""
+        self._saved: dict[str, NetworkRecord] = {}
         self._making = asyncio.Lock()
+        self._each: dict[str, asyncio.Lock] = {}
+        """A component makes or removes this network now."""
         self.components: dict[str, Network] = dict(context.wiring.all(Network))
         self.default = ""
         """Name of the network for containers that ask for none."""
 
     async def open(self) -> None:
         """Read the records, add the predefined networks, and have the components make them all."""
-        saved = {data["id"]: load_network(data) for data in self._db.networks()}
+        rows_of_networks = self._db.networks()
+        saved = self._saved = {data["id"]: load_network(data) for data in rows_of_networks}
+        served = {data["id"]: data.get("served_by") for data in rows_of_networks}
         rows: dict[str, list[Lease]] = {}
         for lease in self._db.leases():
             rows.setdefault(lease.network_id, []).append(lease)
@@ -62,7 +69,8 @@ class Networks:
                     self._predefine(id, record, saved)
         for record in saved.values():
             if not record.builtin and record.id not in self._records:
-                self._records[record.id] = await self._housed(record)
+                self._records[record.id] = await self._housed(record, served[record.id])
+        self._saved = {}
         for record in list(self._records.values()):
             self._lease_book(record, rows.get(record.id, []))
             try:
@@ -89,6 +97,13 @@ class Networks:
         if not found:
             raise NotFound(f"network {ref} not found")
         return found[0]
+
+    def find(self, ref: str) -> NetworkRecord | None:
+        """`get`, or None."""
+        try:
+            return self.get(ref)
+        except MobyError:
+            return None
 
     def component_of(self, record: NetworkRecord) -> Network:
         """Raises Unavailable: the platform has no component for it any more."""
@@ -138,7 +153,7 @@ class Networks:
             made = await component.create(record)
             try:
                 with self._db.transaction(durable=True):
-                    self._db.save_network(made.id, made.name, dump_network(made))
+                    self._save(made)
             except BaseException:
                 await component.remove(made)
                 raise
@@ -147,32 +162,56 @@ class Networks:
             self._lease_book(made, [])
             return made
 
-    async def remove(self, record: NetworkRecord) -> None:
-        """The caller has made sure that nobody is attached."""
+    async def remove(self, record: NetworkRecord, check_unused: Callable[[], None]) -> None:
+        """`check_unused` raises where somebody is attached; from then on nobody can join."""
         if record.builtin:
             raise PermissionDenied(f"{record.name} is a pre-defined network and cannot be removed")
         async with self._making:
             if record.id not in self._records:
                 raise NotFound(f"network {record.name} not found")
-            if record.component in self.components:
-                await self.components[record.component].remove(record)
-            with self._db.transaction(durable=True):
-                self._db.forget_network(record.id)
-            del self._records[record.id]
-            self._leases.pop(record.id, None)
-            self._real.discard(record.id)
+            check_unused()
+            self._going.add(record.id)
+            try:
+                async with self._lock(record):
+                    await self._unmake(record)
+            finally:
+                self._going.discard(record.id)
 
     async def ensure(self, record: NetworkRecord) -> NetworkRecord:
-        """The network as its component made it in this life of the daemon."""
+        """The network as its component made it in this life of the daemon; somebody may join it until
+        the next suspension. Raises NotFound: it is being removed."""
+        self._check_stays(record)
         if record.id in self._real:
             return self._records[record.id]
+        async with self._lock(record):
+            self._check_stays(record)
+            if record.id not in self._real:
+                await self._make_again(record)
+            return self._records[record.id]
+
+    def _lock(self, record: NetworkRecord) -> asyncio.Lock:
+        return self._each.setdefault(record.id, asyncio.Lock())
+
+    async def _unmake(self, record: NetworkRecord) -> None:
+        self._real.discard(record.id)
+        if record.component in self.components:
+            await self.components[record.component].remove(record)
+        with self._db.transaction(durable=True):
+            self._db.forget_network(record.id)
+        del self._records[record.id]
+        self._leases.pop(record.id, None)
+        self._each.pop(record.id, None)
+
+    async def _make_again(self, record: NetworkRecord) -> None:
         made = await self.component_of(record).create(record)
         self._records[made.id] = made
         self._real.add(made.id)
-        if dump_network(made) != dump_network(record):
+        # A predefined one that its component addresses comes with it at each start; its row may hold
+        # the pool of another component, for the day that one is back.
+        kept = not record.builtin or record.addressing == "engine"
+        if kept and dump_network(made) != dump_network(record):
             with self._db.transaction():
-                self._db.save_network(made.id, made.name, dump_network(made))
-        return made
+                self._save(made)
 
     # -- addresses -------------------------------------------------------------------------------
 
@@ -191,12 +230,13 @@ class Networks:
         return book.gateway(4, ipv4), book.gateway(6, ipv6)
 
     def give_back(self, holder: str, network_id: str = "") -> None:
-        """A container is gone, or has left that network for good."""
+        """A container is gone, or has left that network for good; its rows of networks that another
+        component addresses now go too."""
         for id in [network_id] if network_id else list(self._leases):
-            freed = self._leases[id].free(holder) if id in self._leases else []
-            if freed:
-                with self._db.transaction():
-                    self._db.change_leases([], freed)
+            if id in self._leases:
+                self._leases[id].free(holder)
+        with self._db.transaction():
+            self._db.forget_leases(holder, network_id)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -215,12 +255,13 @@ class Networks:
         self._records[number] = pooled
         if pooled.addressing == "engine":
             with self._db.transaction(durable=known is None):
-                self._db.save_network(number, pooled.name, dump_network(pooled))
+                self._save(pooled)
 
-    async def _housed(self, record: NetworkRecord) -> NetworkRecord:
-        """A network of the user's in a platform whose components may have changed since."""
+    async def _housed(self, record: NetworkRecord, served_by: str | None) -> NetworkRecord:
+        """A network of the user's in a platform whose components may have changed since: `served_by` is
+        the name of the one that had it, which another may have followed under the same id."""
         known = self.components.get(record.component)
-        if known is not None and known.takes(record.driver):
+        if known is not None and served_by in (None, known.name) and known.takes(record.driver):
             return record
         try:
             id, component = self._taker(record.driver)
@@ -230,8 +271,12 @@ class Networks:
             self._context.log.warning("network %s cannot be used here: %s", record.name, error)
             return replace(record, component="")
         with self._db.transaction():
-            self._db.save_network(record.id, record.name, dump_network(record))
+            self._save(record)
         return record
+
+    def _save(self, record: NetworkRecord) -> None:
+        served_by = self.components[record.component].name
+        self._db.save_network(record.id, record.name, {**dump_network(record), "served_by": served_by})
 
     def _taker(self, driver: str) -> tuple[str, Network]:
         """The component for a driver word. Raises NotFound in Docker's words, Unsupported."""
@@ -247,7 +292,8 @@ class Networks:
         """With a subnet and a gateway for every version, where the engine gives out the addresses."""
         if record.addressing != "engine":
             return record
-        others = [net for other in self._records.values() if other.id != record.id for net in _nets(other)]
+        everyone = {**self._saved, **self._records}
+        others = [net for other in everyone.values() if other.id != record.id for net in _nets(other)]
         configs = record.ipam.get("Config") or ()
         if any(not config.get("Subnet") for config in configs):
             raise InvalidArgument(
@@ -273,11 +319,20 @@ class Networks:
             [pools.pool(c) for c in record.ipam.get("Config") or ()] if record.addressing == "engine" else []
         )
         self._leases[record.id] = Leases(record.id, record.name, found, self._idle)
-        self._leases[record.id].load(rows)
+        lost = self._leases[record.id].load(rows)
+        if lost and found:  # its subnet is another one now; where it has none, it may come back
+            with self._db.transaction():
+                self._db.change_leases([], lost)
+
+    def _check_stays(self, record: NetworkRecord) -> None:
+        if record.id in self._going or record.id not in self._records:
+            raise NotFound(f"network {record.name} not found")
 
     def _check_free(self, name: str) -> None:
         for record in self._records.values():
             if record.name == name:
+                if record.builtin:
+                    raise PermissionDenied(f"operation is not permitted on predefined {name} network")
                 raise AlreadyExists(f"network with name {name} already exists")
 
 

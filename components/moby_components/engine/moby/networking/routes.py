@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+
 from moby_components.common.netns import in_netns
+from moby_py.errors import RuntimeFailed
 
 
 async def move_default_route(sandbox: str, interface: str, gateway4: str, gateway6: str) -> None:
-    """All other default routes go; "" leaves the sandbox without one of that version. Raises OSError."""
+    """All others go; "" leaves the sandbox without one of that version. Raises RuntimeFailed."""
+    from moby_components.common.netlink import Netlink
+    from moby_components.common.netlink.routes import set_default
 
     def work() -> None:
-        from pyroute2 import IPRoute  # type: ignore[import-untyped]
+        with Netlink() as netlink:
+            set_default(netlink, socket.if_nametoindex(interface), {4: gateway4, 6: gateway6})
 
-        with IPRoute() as link:
-            index = link.link_lookup(ifname=interface)[0]
-            for family, gateway in ((2, gateway4), (10, gateway6)):
-                for route in link.get_routes(family=family, dst_len=0, table=254):
-                    if route["dst_len"] == 0:
-                        oif = route.get_attr("RTA_OIF")
-                        link.route("del", family=family, dst_len=0, oif=oif, table=254)
-                if gateway:
-                    link.route("add", family=family, dst="default", gateway=gateway, oif=index)
-
-    await in_netns(sandbox, work)
+    try:
+        await in_netns(sandbox, work)
+    except OSError as error:
+        raise RuntimeFailed(
+            f"the default route cannot be moved to {interface} - {(error.strerror or str(error)).lower()}"
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from moby_components.engine.moby.rendering.network import Networking, Wish
@@ -11,11 +11,19 @@ from moby_py.model import Attachment, NetworkRecord
 _FLAT = ("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen")
 
 
-def idle(wanted: Networking) -> dict[str, Any]:
-    """Of a container that does not run: its networks, without addresses."""
+def idle(wanted: Networking, find: Callable[[str], NetworkRecord | None]) -> dict[str, Any]:
+    """Of a container that does not run: its networks by name, without addresses. `find` looks up what
+    the user called a network; one that is not there (any more) is shown as it was called."""
     if wanted.join:
         return {}
-    return {"Ports": {}, "Networks": {w.network: _endpoint(w, None, None, ()) for w in wanted.endpoints}}
+    networks = [(wish, find(wish.network)) for wish in wanted.endpoints]
+    return {
+        "Ports": {},
+        "Networks": {
+            record.name if record else wish.network: _endpoint(wish, record, None, ())
+            for wish, record in networks
+        },
+    }
 
 
 def live(

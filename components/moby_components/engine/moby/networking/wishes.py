@@ -12,9 +12,13 @@ from moby_components.engine.moby.networking.pools import check_mac
 from moby_components.engine.moby.records import Record
 from moby_components.engine.moby.rendering.endpoint import check_settings
 from moby_components.engine.moby.rendering.network import Networking, Wish, networking, wish
-from moby_py.errors import Conflict, InvalidArgument, MobyError
+from moby_py.errors import Conflict, InvalidArgument
 from moby_py.model import NetworkRecord
 
+SHARED = (
+    "container sharing network namespace with another container or host cannot be connected to any other "
+    "network"
+)
 _ALONE = {
     "host": "cannot connect container to host network - container must be created in host network mode",
     "empty": "container cannot be connected to multiple networks with one of the networks in private "
@@ -61,25 +65,31 @@ def check(network: NetworkRecord, found: Wish) -> None:
 def find(networks: Networks, wishes: tuple[Wish, ...], network: NetworkRecord) -> Wish | None:
     """The wish that means this network, whatever it calls it."""
     for found in wishes:
-        try:
-            if networks.get(found.network).id == network.id:
-                return found
-        except MobyError:
-            continue
+        record = networks.find(found.network)
+        if record is not None and record.id == network.id:
+            return found
     return None
 
 
-def check_company(records: list[NetworkRecord]) -> None:
-    """Only networks of private sandboxes go together. Raises Conflict in Docker's words."""
-    if len(records) > 1:
-        for record in records:
-            if record.sandbox != "private":
-                raise Conflict(
-                    _ALONE.get(
-                        record.sandbox,
-                        f"container cannot be connected to network {record.name} and others at once",
-                    )
+def check_company(records: list[NetworkRecord], joins: NetworkRecord | None = None) -> None:
+    """Only networks of private sandboxes go together, each once. `joins` is the one that a container
+    with its networks is to join. Raises Conflict in Docker's words."""
+    if len({record.id for record in records}) < len(records):
+        names = [record.name for record in records]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Conflict(f"network {twice} is asked for twice", hint="name it once, with all its settings")
+    if len(records) < 2:
+        return
+    for record in records:
+        if record.sandbox == "host" and joins is not None and record.id != joins.id:
+            raise Conflict(SHARED)
+        if record.sandbox != "private":
+            raise Conflict(
+                _ALONE.get(
+                    record.sandbox,
+                    f"container cannot be connected to network {record.name} and others at once",
                 )
+            )
 
 
 def routed_first(records: list[NetworkRecord], wishes: tuple[Wish, ...]) -> int:

@@ -86,12 +86,14 @@ def ports(body: Mapping[str, Any]) -> tuple[PortBinding, ...]:
             bound.add((number, protocol))
             for binding in bindings or [{}]:
                 endpoint.check_number(len(found) + 1)
+                first, last = _host_ports(binding.get("HostPort") or "")
                 found.append(
                     PortBinding(
                         container_port=number,
                         protocol=protocol,
                         host_ip=binding.get("HostIp") or "",
-                        host_port=_host_port(binding.get("HostPort") or ""),
+                        host_port=first,
+                        host_port_end=last,
                     )
                 )
     if host.get("PublishAllPorts"):
@@ -123,14 +125,13 @@ def hostname(body: Mapping[str, Any], id: str) -> str:
     return str(name)
 
 
-def _host_port(text: str) -> int:
-    """ "" and "0": any. Of a range ("8000-8010") the first: an engine picks for one container port."""
-    head = str(text).partition("-")[0]
-    if head == "":
-        return 0
-    if not head.isdecimal() or int(head) > 65535:
+def _host_ports(text: str) -> tuple[int, int]:
+    """ "" and "0": any, (0, 0). "8000-8010": one of these that is free."""
+    first, dash, last = str(text).partition("-")
+    numbers = [int(word) if word.isdecimal() else -1 for word in (first or "0", last or "0")]
+    if not all(0 <= number <= 65535 for number in numbers) or (dash and not 0 < numbers[0] <= numbers[1]):
         raise InvalidArgument(f"invalid port specification: '{text}'")
-    return int(head)
+    return numbers[0], numbers[1] if numbers[1] > numbers[0] else 0
 
 
 def wish(network: str, settings: Mapping[str, Any], body: Mapping[str, Any], id: str) -> Wish:

@@ -56,14 +56,17 @@ class NetworkWords(Engine):
     async def network_remove(self, network: str) -> None:
         core = self._core
         record = core.networks.get(network)
-        for entry in core.entries.values():
-            if any(note["network_id"] == record.id for note in entry.record.attachments):
-                raise PermissionDenied(
-                    f"error while removing network: network {record.name} has active endpoints "
-                    f'(name:"{entry.record.name}" id:"{entry.id[:12]}")',
-                    hint=f"docker network disconnect {record.name} {entry.record.name}",
-                )
-        await core.networks.remove(record)
+
+        def check_unused() -> None:
+            for entry in core.entries.values():
+                if any(note["network_id"] == record.id for note in entry.record.attachments):
+                    raise PermissionDenied(
+                        f"error while removing network: network {record.name} has active endpoints "
+                        f'(name:"{entry.record.name}" id:"{entry.id[:12]}")',
+                        hint=f"docker network disconnect {record.name} {entry.record.name}",
+                    )
+
+        await core.networks.remove(record, check_unused)
         core.events.emit("network", "destroy", record.id, {"name": record.name, "type": record.driver})
 
     async def network_connect(self, network: str, ref: str, settings: Mapping[str, Any]) -> None:
@@ -86,4 +89,4 @@ class NetworkWords(Engine):
                 return
             raise
         async with core.locked(ref) as entry:
-            await live.disconnect(core, entry, record)
+            await live.disconnect(core, entry, record, force=force)
