@@ -19,6 +19,7 @@ SECTIONS = {
     "memory": "bench.memory",
     "network-attach": "bench.network_attach",
     "network-traffic": "bench.network_traffic",
+    "network-latency": "bench.network_latency",
     "network-names": "bench.network_names",
     "network-starts": "bench.network_starts",
     "network-memory": "bench.network_memory",
