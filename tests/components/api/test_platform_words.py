@@ -126,6 +126,12 @@ def test_a_life_in_words(words: Words) -> None:
     assert words.ok("rm", "-f", "site", "nobody") == "site\nnobody\n"
 
 
+def test_a_command_of_several_lines_stays_on_one(words: Words) -> None:
+    words.ok("run", "-d", "--name", "web", "busybox:1", "sh", "-c", 'a\n"b\x1b[1m')
+    assert '   "sh -c a\\n\\"b\\x1b[1m"   ' in words.ok("ps", "-a")
+    words.ok("rm", "-f", "web")
+
+
 def test_objects(words: Words) -> None:
     assert words.ok("images", "--format", "{{.Repository}}:{{.Tag}}", "busybox:1") == "busybox:1\n"
     assert words.ok("pull", "-q", "busybox:2") == "docker.io/library/busybox:2\n"
@@ -151,7 +157,12 @@ def test_objects(words: Words) -> None:
     words.ok("network", "create", "--subnet", "10.0.0.0/24", "back")
     assert "back" in words.ok("network", "ls", "--format", "{{.Name}}")
     words.ok("network", "rm", "back")
-    assert words.ok("system", "df").startswith("TYPE            TOTAL     ACTIVE    SIZE\nImages")
+    table = words.ok("system", "df").splitlines()
+    assert table[0] == "TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE"
+    assert table[1].startswith("Images  ")
+    verbose = words.ok("system", "df", "-v")
+    assert re.findall(r"^(.*) space usage:$", verbose, re.M) == ["Images", "Containers", "Local Volumes"]
+    assert re.search(r"^REPOSITORY .* UNIQUE SIZE   CONTAINERS$", verbose, re.M)
     assert "Total reclaimed space: 0B" in words.ok("system", "prune", "-f")
     assert json.loads(words.ok("info", "--json"))["DefaultRuntime"] == "double"
     assert words.ok("version", "-f", "{{.Server.ApiVersion}}") == "1.47\n"

@@ -322,7 +322,7 @@ def test_a_hook_changes_or_refuses(tmp_path: Path) -> None:
 def test_list_filters(tmp_path: Path) -> None:
     async def work() -> None:
         async with house(tmp_path) as home:
-            first = await home.create("true", name="alpha", Labels={"tier": "web"})
+            first = await home.create("true", name="alpha", Labels={"tier": "web", "a": "b"})
             second = await home.launch("sleep", "60", name="beta")
             third = await home.create("sh", "-c", "exit 2", name="gamma")
             await home.output(third)
@@ -333,7 +333,8 @@ def test_list_filters(tmp_path: Path) -> None:
             assert await ids() == [third, second, first]
             assert [c.id for c in await home.engine.list()] == [second]
             assert await ids(name=["^/al"]) == [first]
-            assert await ids(label=["tier=web"]) == [first]
+            assert await ids(label=["tier=web"]) == await ids(label=["tier=web", "a"]) == [first]
+            assert await ids(label=["tier=web", "a=c"]) == []  # every label: Compose counts on it
             assert await ids(status=["exited", "created"]) == [third, first]
             assert await ids(exited=["2"]) == [third]
             assert await ids(before=["beta"]) == [first]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict
 from typing import Any
@@ -17,7 +18,7 @@ from moby_components.engine.moby.rendering.check import check, check_features
 from moby_components.engine.moby.rendering.logconfig import LogPlan, log_plan, parse_size
 from moby_components.engine.moby.rendering.merge import merge
 from moby_components.engine.moby.rendering.process import command, environment, exec_process, process
-from moby_components.engine.moby.rendering.resources import resources
+from moby_components.engine.moby.rendering.resources import check_cpus, resources
 from moby_components.engine.moby.rendering.security import MASKED, security
 from moby_components.engine.moby.signals import parse_signal
 from moby_py.errors import InvalidArgument, MobyError, Unsupported
@@ -137,6 +138,15 @@ def test_security_options() -> None:
 def test_wrong_limits(host: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidArgument, match=f"^{re.escape(text)}$"):
         resources(host)
+
+
+def test_more_cpus_than_there_are_are_refused_at_create_only() -> None:
+    count = os.cpu_count() or 1
+    check_cpus(resources({"NanoCpus": count * 10**9}))
+    more = resources({"NanoCpus": count * 10**9 + 1})  # what a start does: as much as there is
+    text = f"Range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available"
+    with pytest.raises(InvalidArgument, match=f"^{re.escape(text)}$"):
+        check_cpus(more)
 
 
 def test_limits() -> None:

@@ -87,7 +87,7 @@ system = LazyGroup(
     epilog="\b\nExamples:\n  NAME system df\n  NAME system COMMAND --help",
     table={
         "info": COMMANDS["info"],
-        "df": f"{_HERE}.system:df",
+        "df": f"{_HERE}.df:df",
         "events": COMMANDS["events"],
         "prune": f"{_HERE}.prune:system",
     },

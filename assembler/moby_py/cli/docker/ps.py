@@ -58,7 +58,7 @@ def row(item: dict[str, Any], *, full: bool) -> dict[str, str]:
     return {
         "ID": table.short(item["Id"], full=full),
         "Image": table.short(image, full=full) if image.startswith("sha256:") else image,
-        "Command": '"' + table.clip(command, 20, full=full) + '"',
+        "Command": table.quoted(table.clip(command, 20, full=full)),
         "CreatedAt": str(item["Created"]),
         "RunningFor": table.ago(item["Created"]),
         "Status": item["Status"],

@@ -1,4 +1,4 @@
-"""`info`, `version`, `env`, `system df`."""
+"""`info`, `version`, `env`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from moby_py import __version__
-from moby_py.cli.docker import table
 from moby_py.cli.docker.client import client, socket_path
 
 
@@ -68,37 +67,6 @@ def version(template: str, as_json: bool) -> None:
 def env(directory: str) -> None:
     """Print DOCKER_HOST for docker, Compose and other clients."""
     click.echo(f"export DOCKER_HOST={shlex.quote('unix://' + socket_path(directory))}")
-
-
-@click.command(epilog="\b\nExamples:\n  NAME system df\n  NAME system df -v")
-@click.option("-v", "--verbose", is_flag=True, help="Each object.")
-@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
-def df(verbose: bool, as_json: bool) -> None:
-    """Show what takes room on the disk."""
-    from moby_py.human import size
-
-    found = client().get("/system/df")
-    if as_json or verbose:
-        click.echo(json.dumps(found, indent=2))
-        return
-    containers, volumes = found["Containers"] or [], found["Volumes"] or []
-    live = [c for c in containers if c["State"] in ("running", "paused", "restarting")]
-    used = {c["ImageID"] for c in containers}
-    rows = [
-        ["Images", len(found["Images"]), sum(i["Id"] in used for i in found["Images"]), found["LayersSize"]],
-        ["Containers", len(containers), len(live), sum(c.get("SizeRw") or 0 for c in containers)],
-        [
-            "Local Volumes",
-            len(volumes),
-            sum(v["UsageData"]["RefCount"] > 0 for v in volumes),
-            sum(max(0, v["UsageData"]["Size"]) for v in volumes),
-        ],
-    ]
-    click.echo(
-        table.render(
-            ["TYPE", "TOTAL", "ACTIVE", "SIZE"], ([r[0], str(r[1]), str(r[2]), size(r[3])] for r in rows)
-        )
-    )
 
 
 def _formatted(found: Any, template: str, as_json: bool) -> bool:

@@ -13,7 +13,7 @@ MIN_WIDTH, GAP = 10, 3
 
 
 def render(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [[*titles], *([*row] for row in rows)]
+    lines = [[*titles], *([_plain(cell) for cell in row] for row in rows)]
     widths = [max(MIN_WIDTH, max(len(line[n]) for line in lines) + GAP) for n in range(len(titles))]
     return "\n".join(
         "".join(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)) + line[-1]
@@ -91,6 +91,18 @@ def moment(text: str) -> float:
 
 def short(id: str, *, full: bool = False) -> str:
     return id if full else id.removeprefix("sha256:")[:12]
+
+
+def quoted(text: str) -> str:
+    """In quotes, and on one line whatever it holds; commands come from images."""
+    return '"' + _plain(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would obey: an image's history may say anything."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def clip(text: str, width: int, *, full: bool = False) -> str:

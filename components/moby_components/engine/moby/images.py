@@ -60,7 +60,7 @@ class Images:
         used += [id for entry in self._core.entries.values() for id in image_mounts.images(entry.record)]
         removed = await self._core.store.remove(named, force=force, in_use=used)
         for name in removed.untagged:
-            self._core.events.emit("image", "untag", image.id, {"name": name})
+            self._core.events.emit("image", "untag", image.id, {"name": _shown(name)})
         for id in removed.deleted:
             if id == image.id:
                 self._core.events.emit("image", "delete", image.id, {"name": image.id})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from moby_components.engine.moby.core import Core
@@ -42,13 +42,18 @@ async def select(
         and (ancestors is None or entry.record.image_id in ancestors)
         and all_of(entry.record.created_ns < at for at in before)
         and all_of(entry.record.created_ns > at for at in since)
-        and all_of(any(_one(entry, key, value) for value in values) for key, values in wanted.items())
+        and all_of(_among(key)(_one(entry, key, value) for value in values) for key, values in wanted.items())
     ]
     return found[:limit] if limit > 0 else found
 
 
 all_of = all
 """The built-in, under a name that no parameter hides."""
+
+
+def _among(key: str) -> Callable[[Iterable[bool]], bool]:
+    """Any of a key's values, but every label: Compose tells its services apart by several."""
+    return all_of if key == "label" else any
 
 
 def _check_values(wanted: Mapping[str, Sequence[str]]) -> None:

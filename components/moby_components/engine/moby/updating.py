@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from moby_components.engine.moby.rendering.resources import resources
+from moby_components.engine.moby.rendering.resources import check_cpus, resources
 from moby_components.engine.moby.rendering.shape import check_shape
 from moby_components.engine.moby.restart import RestartPolicy
 from moby_py.errors import Conflict, InvalidArgument
@@ -48,5 +48,5 @@ def updated(id: str, host: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[
             )
         found["RestartPolicy"] = dict(policy)
         RestartPolicy.of(found)
-    resources(found)
+    check_cpus(resources(found))
     return found, bool(limits)

@@ -76,7 +76,11 @@ def _named(name: str, patterns: Sequence[str]) -> bool:
 
 async def inspect(call: Call) -> web.Response:
     _, image = await resolve(call.backend.store, call.args["name"])
-    return respond.as_json(shapes.inspect(image, driver=call.backend.store.name))
+    shape = shapes.inspect(image, driver=call.backend.store.name)
+    if call.version < (1, 45):
+        # Gone since; Compose 1.29 looks there for the volumes of the image.
+        shape |= {"Container": "", "ContainerConfig": shape["Config"]}
+    return respond.as_json(shape)
 
 
 async def history(call: Call) -> web.Response:

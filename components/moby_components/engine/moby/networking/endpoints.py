@@ -15,7 +15,7 @@ from moby_components.common import mounts
 from moby_components.common.netns import in_netns
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
-from moby_components.engine.moby.networking import shown, wishes
+from moby_components.engine.moby.networking import refusals, shown, wishes
 from moby_components.engine.moby.networking.naming import dns_names
 from moby_components.engine.moby.networking.pools import check_mac, mac
 from moby_components.engine.moby.networking.records import (
@@ -117,9 +117,11 @@ async def attach(
     core.save(entry)
     try:
         attachment = await core.networks.component_of(network).attach(request)
-    except BaseException:
+    except BaseException as error:
         record.attachments.remove(note)
         core.save(entry)
+        if isinstance(error, Conflict):
+            error.hint = refusals.hint_for(core, entry, ports, error)
         raise
     note["attachment"] = dump_attachment(attachment)
     _event(core, "connect", entry, network.id, network.name, network.driver)

@@ -286,7 +286,11 @@ class Networks:
         if not any(component.drivers for component in self.components.values()):
             first = next(iter(self.components.values()))
             return next(iter(self.components)), first  # its plan says best why there are none
-        raise NotFound(f'error looking up plugin {driver}: plugin "{driver}" not found')
+        words = sorted({word for component in self.components.values() for word in component.drivers})
+        raise NotFound(
+            f'error looking up plugin {driver}: plugin "{driver}" not found',
+            hint=f"this platform's network drivers: {' '.join(words)}",
+        )
 
     def _pooled(self, record: NetworkRecord, *, chosen: bool) -> NetworkRecord:
         """With a subnet and a gateway for every version, where the engine gives out the addresses."""

@@ -11,7 +11,7 @@ from moby_components.engine.moby.rendering.devices import check_devices
 from moby_components.engine.moby.rendering.mounts import plan
 from moby_components.engine.moby.rendering.namespaces import namespaces
 from moby_components.engine.moby.rendering.process import process
-from moby_components.engine.moby.rendering.resources import limited, resources
+from moby_components.engine.moby.rendering.resources import check_cpus, limited, resources
 from moby_components.engine.moby.rendering.security import security
 from moby_components.engine.moby.rendering.spec import sysctls
 from moby_components.engine.moby.restart import RestartPolicy
@@ -30,7 +30,7 @@ def check(body: Mapping[str, Any], id: str, *, default_network: str) -> tuple[st
             raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
         network.check(body, id)
         process(body, security(host), hostname=network.hostname(body, id), ours=0)
-        resources(host)
+        check_cpus(resources(host))
         namespaces(body)
         joins = network.networking(body, id=id, default=default_network)
         mode = joins.endpoints[0].network if joins.endpoints else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -58,6 +59,15 @@ def resources(host: Mapping[str, Any]) -> Resources:
 def limited(found: Resources) -> bool:
     """Whether anything is asked for that only cgroups can give."""
     return found != Resources()
+
+
+def check_cpus(found: Resources) -> None:
+    """Not part of `resources`: a container made on a larger host still starts on this one."""
+    count = os.cpu_count() or 1
+    if found.nano_cpus > count * 1_000_000_000:
+        raise InvalidArgument(
+            f"Range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available"
+        )
 
 
 def _number(host: Mapping[str, Any], key: str) -> int:

@@ -58,13 +58,17 @@ class NetworkWords(Engine):
         record = core.networks.get(network)
 
         def check_unused() -> None:
-            for entry in core.entries.values():
-                if any(note["network_id"] == record.id for note in entry.record.attachments):
-                    raise PermissionDenied(
-                        f"error while removing network: network {record.name} has active endpoints "
-                        f'(name:"{entry.record.name}" id:"{entry.id[:12]}")',
-                        hint=f"docker network disconnect {record.name} {entry.record.name}",
-                    )
+            users = [
+                entry
+                for entry in core.entries.values()
+                if any(note["network_id"] == record.id for note in entry.record.attachments)
+            ]
+            if users:
+                shown = ", ".join(f'name:"{entry.record.name}" id:"{entry.id[:12]}"' for entry in users)
+                raise PermissionDenied(
+                    f"error while removing network: network {record.name} has active endpoints ({shown})",
+                    hint=f"docker network disconnect {record.name} {users[0].record.name}",
+                )
 
         await core.networks.remove(record, check_unused)
         core.events.emit("network", "destroy", record.id, {"name": record.name, "type": record.driver})
