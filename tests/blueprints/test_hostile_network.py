@@ -26,7 +26,7 @@ IMAGE = "tools"
 SLEEP = ("sh", "-c", "while :; do busybox sleep 60; done")
 SERVE = "busybox mkdir -p /w; echo {name} > /w/index.html; exec busybox httpd -f -p 80 -h /w"
 HARMFUL = ("--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW")
-SLOWEST = 4.0
+SLOWEST = 6.0
 """Seconds for a name and a page while somebody else floods two processors that other tests use too."""
 
 
