@@ -44,15 +44,17 @@ class Row:
     lab: Lab
 
     def addresses(self, name: str, network: str) -> tuple[str, str]:
-        shown = json.loads(self.moby("inspect", name).stdout)[0]["NetworkSettings"]["Networks"][network]
+        shown = json.loads(self.moby.docker("inspect", name).stdout)[0]["NetworkSettings"]["Networks"][
+            network
+        ]
         return shown["IPAddress"], shown["GlobalIPv6Address"]
 
     def port(self, name: str, inside: str) -> int:
-        shown = json.loads(self.moby("inspect", name).stdout)[0]["NetworkSettings"]["Ports"][inside]
+        shown = json.loads(self.moby.docker("inspect", name).stdout)[0]["NetworkSettings"]["Ports"][inside]
         return int(shown[0]["HostPort"])
 
-    def wget(self, source: str, url: str) -> subprocess.CompletedProcess[str]:
-        return self.moby("exec", source, "curl", "-sS", "-g", "-m", "4", url, check=False)
+    def wget(self, source: str, url: str, seconds: int = 4) -> subprocess.CompletedProcess[str]:
+        return self.moby.docker("exec", source, "curl", "-sS", "-g", "-m", str(seconds), url, check=False)
 
     def udp(self, source: str, host: str, port: int) -> str:
         """What comes back from a datagram to an IPv4 address; three tries of a second."""
@@ -62,7 +64,7 @@ class Row:
             '$r=""; vec($r,fileno(S),1)=1; '
             "if (select($r,undef,undef,1)) { recv(S,$d,99,0); print $d; last } }"
         )
-        return self.moby("exec", source, "perl", "-e", ask, check=False).stdout
+        return self.moby.docker("exec", source, "perl", "-e", ask, check=False).stdout
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -71,13 +73,13 @@ def row(request: pytest.FixtureRequest) -> Iterator[Row]:
         sets = [ALL, f"components.network={request.param}"]
         with platform("quickstart.yaml", sets=sets, user=here.prefix) as moby:
             moby("image", "from-host", "-t", IMAGE, "sh", "busybox", "curl", "perl")
-            moby("network", "create", "--ipv6", "app")
-            moby("network", "create", "--ipv6", "other")
+            moby.docker("network", "create", "--ipv6", "app")
+            moby.docker("network", "create", "--ipv6", "other")
             yield Row(request.param, moby, here)
-            ids = moby("ps", "-aq").stdout.split()
+            ids = moby.docker("ps", "-aq").stdout.split()
             if ids:
-                moby("rm", "-f", *ids)
-            moby("network", "rm", "app", "other")
+                moby.docker("rm", "-f", *ids)
+            moby.docker("network", "rm", "app", "other")
         assert here.leftovers() == []
 
 
@@ -102,11 +104,11 @@ def cell(request: pytest.FixtureRequest, row: Row) -> Iterator[Cell]:
     moby = row.moby
     options = ("-d", "--runtime", runtime, "--network", "app")
     ports = ("-p", "80", "-p", "9000/udp")
-    moby("run", *options, "--name", web, *ports, IMAGE, "sh", "-c", SERVE.format(name=web, udp=UDP))
-    moby("run", *options, "--name", peer, IMAGE, "sh", "-c", SERVE.format(name=peer, udp=UDP))
+    moby.docker("run", *options, "--name", web, *ports, IMAGE, "sh", "-c", SERVE.format(name=web, udp=UDP))
+    moby.docker("run", *options, "--name", peer, IMAGE, "sh", "-c", SERVE.format(name=peer, udp=UDP))
     web4, web6 = row.addresses(web, "app")
     yield Cell(row, runtime, web, peer, row.port(web, "80/tcp"), row.port(web, "9000/udp"), web4, web6)
-    moby("rm", "-f", web, peer)
+    moby.docker("rm", "-f", web, peer)
 
 
 def test_by_name(cell: Cell) -> None:
@@ -117,7 +119,7 @@ def test_by_name(cell: Cell) -> None:
 
 
 def test_by_short_id_and_alias(cell: Cell) -> None:
-    id = cell.row.moby("inspect", "-f", "{{.Id}}", cell.web).stdout[:12]
+    id = cell.row.moby.docker("inspect", "-f", "{{.Id}}", cell.web).stdout[:12]
     assert cell.row.wget(cell.peer, f"http://{id}/").stdout == f"i am {cell.web}\n"
 
 
@@ -172,16 +174,16 @@ def test_published_udp(cell: Cell) -> None:
 def test_another_network_is_far_away(cell: Cell) -> None:
     moby, word = cell.row.moby, f"out{secrets.token_hex(3)}"
     start = ("run", "-d", "--runtime", cell.runtime, "--network", "other", "--name", word)
-    moby(*start, IMAGE, *SLEEP)
+    moby.docker(*start, IMAGE, *SLEEP)
     try:
         for target in (cell.web, cell.web4, f"[{cell.web6}]"):
-            done = cell.row.wget(word, f"http://{target}/")
+            done = cell.row.wget(word, f"http://{target}/", seconds=1)
             assert done.returncode != 0, target
             assert done.stdout == ""
         done = cell.row.wget(word, f"http://{HOST4}:{cell.tcp}/")
         assert (done.stdout, done.stderr) == (f"i am {cell.web}\n", ""), "a published port is for all"
     finally:
-        moby("rm", "-f", word)
+        moby.docker("rm", "-f", word)
 
 
 def test_the_way_out(cell: Cell) -> None:
@@ -201,7 +203,9 @@ def test_the_way_out(cell: Cell) -> None:
         stdin=subprocess.DEVNULL,
     )
     try:
-        done = cell.row.moby("exec", cell.peer, "busybox", "nc", "-w", "4", "192.0.2.2", "7777", check=False)
+        done = cell.row.moby.docker(
+            "exec", cell.peer, "busybox", "nc", "-w", "4", "192.0.2.2", "7777", check=False
+        )
         assert done.returncode == 0, done.stderr
     finally:
         served.kill()
@@ -210,49 +214,49 @@ def test_the_way_out(cell: Cell) -> None:
 
 def test_names_files_and_hostname(cell: Cell) -> None:
     moby = cell.row.moby
-    hosts = moby("exec", cell.peer, "busybox", "cat", "/etc/hosts").stdout
+    hosts = moby.docker("exec", cell.peer, "busybox", "cat", "/etc/hosts").stdout
     peer4, _ = cell.row.addresses(cell.peer, "app")
-    hostname = moby("exec", cell.peer, "busybox", "hostname").stdout.strip()
+    hostname = moby.docker("exec", cell.peer, "busybox", "hostname").stdout.strip()
     assert re.search(rf"^{re.escape(peer4)}\t{hostname}$", hosts, re.MULTILINE)
 
 
 def test_a_restart_keeps_the_address(cell: Cell) -> None:
     moby, word = cell.row.moby, f"again{secrets.token_hex(3)}"
-    moby("run", "-d", "--runtime", cell.runtime, "--network", "app", "--name", word, IMAGE, *SLEEP)
+    moby.docker("run", "-d", "--runtime", cell.runtime, "--network", "app", "--name", word, IMAGE, *SLEEP)
     try:
         before = cell.row.addresses(word, "app")
-        moby("restart", "-t", "0", word)
-        state = json.loads(moby("inspect", word).stdout)[0]["State"]
+        moby.docker("restart", "-t", "0", word)
+        state = json.loads(moby.docker("inspect", word).stdout)[0]["State"]
         assert state["Status"] == "running", state
         assert cell.row.addresses(word, "app") == before
     finally:
-        moby("rm", "-f", word)
+        moby.docker("rm", "-f", word)
 
 
 def test_connect_and_disconnect_while_it_runs(cell: Cell) -> None:
     moby, word = cell.row.moby, f"both{secrets.token_hex(3)}"
     start = ("run", "-d", "--runtime", cell.runtime, "--network", "other", "--name", word)
-    moby(*start, IMAGE, *SLEEP)
+    moby.docker(*start, IMAGE, *SLEEP)
     try:
-        done = moby("network", "connect", "app", word, check=False)
+        done = moby.docker("network", "connect", "app", word, check=False)
         if cell.runtime == "runsc":  # gVisor reads its interfaces once
             assert done.stderr == (
-                f"error: runtime 'runsc' reads its interfaces when it starts - "
+                "Error response from daemon: runtime 'runsc' reads its interfaces when it starts - "
                 f"container {word} runs already\n"
                 "hint: stop the container, connect or disconnect it, and start it again\n"
             )
-            moby("stop", "-t", "0", word)
-            moby("network", "connect", "app", word)
-            moby("start", word)
+            moby.docker("stop", "-t", "0", word)
+            moby.docker("network", "connect", "app", word)
+            moby.docker("start", word)
             assert cell.row.wget(word, f"http://{cell.web4}/").stdout == f"i am {cell.web}\n"
             return
         assert (done.stdout, done.stderr) == ("", "")
         assert cell.row.wget(word, f"http://{cell.web}/").stdout == f"i am {cell.web}\n"
-        moby("network", "disconnect", "app", word)
-        assert cell.row.wget(word, f"http://{cell.web4}/").returncode != 0
-        assert cell.row.wget(word, f"http://{cell.web}/").returncode != 0
+        moby.docker("network", "disconnect", "app", word)
+        assert cell.row.wget(word, f"http://{cell.web4}/", seconds=1).returncode != 0
+        assert cell.row.wget(word, f"http://{cell.web}/", seconds=1).returncode != 0
     finally:
-        moby("rm", "-f", word)
+        moby.docker("rm", "-f", word)
 
 
 @pytest.mark.parametrize("requests", [1000])
@@ -260,7 +264,7 @@ def test_requests_while_a_third_connects_and_disconnects(row: Row, requests: int
     moby = row.moby
     third = f"third{secrets.token_hex(3)}"
     for name in ("w1000", "c1000"):
-        moby(
+        moby.docker(
             "run",
             "-d",
             "--network",
@@ -272,14 +276,14 @@ def test_requests_while_a_third_connects_and_disconnects(row: Row, requests: int
             "-c",
             SERVE.format(name=name, udp=UDP),
         )
-    moby("run", "-d", "--network", "other", "--name", third, IMAGE, *SLEEP)
+    moby.docker("run", "-d", "--network", "other", "--name", third, IMAGE, *SLEEP)
     stop, turns = threading.Event(), 0
 
     def disturb() -> None:
         nonlocal turns
         while not stop.is_set():
-            moby("network", "connect", "app", third)
-            moby("network", "disconnect", "app", third)
+            moby.docker("network", "connect", "app", third)
+            moby.docker("network", "disconnect", "app", third)
             turns += 1
 
     worker = threading.Thread(target=disturb)
@@ -292,10 +296,10 @@ def test_requests_while_a_third_connects_and_disconnects(row: Row, requests: int
             f"good=0; for i in $(busybox seq {requests}); do "
             f'[ "$(curl -s -m 4 http://{target}/)" = "i am w1000" ] && good=$((good+1)); done; echo $good'
         )
-        done = moby("exec", "c1000", "sh", "-c", script, timeout=240)
+        done = moby.docker("exec", "c1000", "sh", "-c", script, timeout=240)
     finally:
         stop.set()
         worker.join()
-        moby("rm", "-f", "w1000", "c1000", third)
+        moby.docker("rm", "-f", "w1000", "c1000", third)
     assert done.stdout == f"{requests}\n"
     assert turns > 5
