@@ -16,7 +16,7 @@ from moby_components.engine.moby import Moby
 from moby_components.network.none import NoNetwork
 from moby_components.volume.local.component import Local
 from moby_py.assembled import Assembled
-from moby_py.kinds import Secrets
+from moby_py.kinds import Network, Secrets
 from moby_py.model import AttachOptions, Event
 from support.context import make_context
 
@@ -94,12 +94,19 @@ async def drain(streams: Any) -> tuple[bytes, bytes]:
 
 @contextlib.asynccontextmanager
 async def house(
-    root: Path, *, secrets: Secrets | None = None, hooks: Any = None, options: Mapping[str, Any] | None = None
+    root: Path,
+    *,
+    secrets: Secrets | None = None,
+    hooks: Any = None,
+    options: Mapping[str, Any] | None = None,
+    networks: Sequence[Network] = (),
+    runtime: type[HostRuntime] = HostRuntime,
 ) -> AsyncIterator[House]:
+    """`networks` are the network components in their order; "none" where there are none."""
     wiring = Assembled()
-    runtime = HostRuntime(make_context(HostRuntime, root))
+    runner = runtime(make_context(runtime, root))
     store = FolderStore(make_context(FolderStore, root))
-    network = NoNetwork(make_context(NoNetwork, root))
+    found = networks or (NoNetwork(make_context(NoNetwork, root)),)
     volumes = Local(make_context(Local, root))
     await volumes.open()
     base = root / "base"
@@ -108,23 +115,18 @@ async def house(
     (base / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nweb:x:33:34::/:/bin/sh\n")
     (base / "data/seed").write_text("from the image")
     store.add("docker.io/library/busybox:latest", base, Env=["FROM=image"], Cmd=["true"])
-    for kind, component in (
-        ("runtime", runtime),
-        ("image_store", store),
-        ("network", network),
-        ("volume", volumes),
-    ):
-        wiring.add(kind, component.name, component)
+    for component in (runner, store, *found, volumes):
+        wiring.add(component.kind, component.context.id, component)
     if secrets is not None:
         wiring.add("secrets", secrets.name, secrets)
     engine = Moby(make_context(Moby, root, wiring=wiring, hooks=hooks, options=options))
     await engine.open()
-    made = House(engine, runtime, store, wiring, root)
+    made = House(engine, runner, store, wiring, root)
     try:
         yield made
     finally:
         await made.engine.close()
-        await runtime.close()
+        await runner.close()
         mounts.umount_all(root)
 
 
