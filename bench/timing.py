@@ -78,10 +78,12 @@ class Comparison:
 def alternate(
     contenders: Mapping[str, Callable[[], float | None]], runs: int, warmup: int = 1
 ) -> list[Series]:
-    """Call each in turn, A B C A B C ...; a contender returns its own measurement, or None to be timed."""
+    """Call each in turn, A B C C B A A B C ..., so that nobody always comes after the same other one;
+    a contender returns its own measurement, or None to be timed."""
     series = {name: Series(name) for name in contenders}
     for number in range(runs + warmup):
-        for name, call in contenders.items():
+        turn = list(contenders.items())
+        for name, call in turn if number % 2 else reversed(turn):
             began = time.perf_counter()
             own = call()
             took = time.perf_counter() - began if own is None else own
