@@ -146,6 +146,7 @@ def platform(
     blueprint: str | Path = "quickstart.yaml",
     *,
     sets: Sequence[str] = (),
+    plugins: Sequence[Path] = (),
     name: str = "",
     start: bool = True,
     user: Sequence[str] = (),
@@ -179,9 +180,8 @@ def platform(
         os.chown(base, uid, uid)
     try:
         sets = [f"name={name}", *sets]
-        under_test.moby(
-            "build", str(path), "-o", str(under_test.out), *(arg for s in sets for arg in ("--set", s))
-        )
+        more = [*(arg for s in sets for arg in ("--set", s)), *(f"--plugin={path}" for path in plugins)]
+        under_test.moby("build", str(path), "-o", str(under_test.out), *more)
         if start:
             under_test.up()
         yield under_test

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+
+import pytest
 
 from moby_py.component import Component
 from moby_py.kinds import KINDS
@@ -33,6 +37,16 @@ class ComponentContract:
     component_class: ClassVar[type[Component]]
     good_options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
     bad_options: ClassVar[Sequence[tuple[Mapping[str, Any], str]]] = ()
+
+    @pytest.fixture
+    def binaries(self) -> dict[str, Path]:
+        """Of the class's declared needs, what is on PATH."""
+        found = {}
+        for need in self.component_class.needs:
+            path = shutil.which(getattr(need, "name", ""), path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+            if path:
+                found[getattr(need, "name", "")] = Path(path)
+        return found
 
     def _errors(self, options: Mapping[str, Any]) -> list[str]:
         from jsonschema import Draft202012Validator

@@ -31,9 +31,12 @@ class NetworkContract(ComponentContract):
         return {}
 
     @pytest.fixture
-    def network(self, tmp_path: Path, options: dict[str, Any]) -> Iterator[Network]:
+    def network(
+        self, tmp_path: Path, options: dict[str, Any], binaries: dict[str, Path]
+    ) -> Iterator[Network]:
         cls = self.component_class
-        component = cls(make_context(cls, tmp_path, options=with_defaults(cls, options)))
+        context = make_context(cls, tmp_path, options=with_defaults(cls, options), binaries=binaries)
+        component = cls(context)
         assert isinstance(component, Network)
         asyncio.run(component.open())
         yield component

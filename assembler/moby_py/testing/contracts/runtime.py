@@ -44,16 +44,6 @@ class RuntimeContract(ComponentContract):
         return {}
 
     @pytest.fixture
-    def binaries(self) -> dict[str, Path]:
-        """Of the class's declared needs, what is on PATH."""
-        found = {}
-        for need in self.component_class.needs:
-            path = shutil.which(getattr(need, "name", ""), path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-            if path:
-                found[getattr(need, "name", "")] = Path(path)
-        return found
-
-    @pytest.fixture
     def rootfs(self, tmp_path: Path) -> RootFS:
         busybox = shutil.which("busybox")
         if busybox is None:

@@ -31,12 +31,15 @@ class VolumeContract(ComponentContract):
         return {}
 
     @pytest.fixture
-    def reopen(self, tmp_path: Path, options: dict[str, Any]) -> Callable[[], VolumeDriver]:
+    def reopen(
+        self, tmp_path: Path, options: dict[str, Any], binaries: dict[str, Path]
+    ) -> Callable[[], VolumeDriver]:
         """A component opened on the same directories, as after a daemon's restart."""
 
         def make() -> VolumeDriver:
             cls = self.component_class
-            component = cls(make_context(cls, tmp_path, options=with_defaults(cls, options)))
+            context = make_context(cls, tmp_path, options=with_defaults(cls, options), binaries=binaries)
+            component = cls(context)
             assert isinstance(component, VolumeDriver)
             asyncio.run(component.open())
             return component
