@@ -17,6 +17,7 @@ from support.api import Client
 from support.lab import lab
 
 COUNT = 20
+PORT = 20000
 SLEEP = ("busybox", "sleep", "3600")
 
 
@@ -89,7 +90,7 @@ def _run(side: Side) -> list[str]:
 def _commands(side: Side, argv: list[str]) -> Callable[[], float]:
     def call() -> float:
         began = time.perf_counter()
-        ids = together(argv, side.env or None)
+        ids = together([argv] * COUNT, side.env or None)
         took = time.perf_counter() - began
         _remove(side, ids)
         return took
@@ -97,19 +98,19 @@ def _commands(side: Side, argv: list[str]) -> Callable[[], float]:
     return call
 
 
-def together(argv: list[str], env: dict[str, str] | None = None) -> list[str]:
-    """What COUNT runs of a command at the same time print."""
+def together(commands: list[list[str]], env: dict[str, str] | None = None) -> list[str]:
+    """What commands print that run at the same time."""
     started = [
         subprocess.Popen(
             argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        for _ in range(COUNT)
+        for argv in commands
     ]
     ids = []
     for child in started:
         out, said = child.communicate(timeout=300)
         if child.returncode:
-            raise SystemExit(f"{' '.join(argv)} ended with {child.returncode}: {said.decode()}")
+            raise SystemExit(f"{child.args!r} ended with {child.returncode}: {said.decode()}")
         ids.append(out.decode().strip())
     return ids
 
@@ -139,11 +140,13 @@ def _podman(ours: Side) -> Iterator[Callable[[], float] | None]:
         run([*argv, "load", "-q", "-i", str(archive)])
         run([*argv, "network", "create", NETWORK])
         limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]  # its own need a capability
-        start = [*argv, "run", "-d", "--network", NETWORK, "-p", "80", *limits, IMAGE, *SLEEP]
+        start = [*argv, "run", "-d", "--network", NETWORK, *limits]
+        # Two podmans that look for a free port at the same time find the same one: they are told theirs.
+        commands = [[*start, "-p", f"{PORT + number}:80", IMAGE, *SLEEP] for number in range(COUNT)]
 
         def call() -> float:
             began = time.perf_counter()
-            ids = together(start)
+            ids = together(commands)
             took = time.perf_counter() - began
             run([*argv, "rm", "-f", "-t", "0", *ids])
             return took
