@@ -83,8 +83,8 @@ def test_a_busy_loop_and_memory(moby: TestPlatform) -> None:
     moby.docker("run", "-d", "--name", "busy", "--network", "none", BUSYBOX, "sh", "-c", loop)
     moby.docker("run", "-d", "--name", "idle", "--network", "none", BUSYBOX, "sleep", "60")
     for own in (False, True):
-        deadline = time.monotonic() + 60  # others may use this machine too
-        while stats(moby, "busy", own=own)["cpu"] <= 50:
+        deadline = time.monotonic() + 60  # others use this machine too: a quarter will do
+        while stats(moby, "busy", own=own)["cpu"] <= 25:
             assert time.monotonic() < deadline
         found = stats(moby, "idle", own=own)
         assert found["cpu"] < 5

@@ -311,7 +311,8 @@ async def seccomp_blocks(r: Room) -> None:
 @operation
 async def the_host_is_out_of_reach(r: Room) -> None:
     script = (
-        "mount -t tmpfs x /tmp; echo 1 > /proc/sys/vm/drop_caches; cat /proc/kcore | wc -c; ls /sys/firmware;"
+        "exec 2>&1; mount -t tmpfs x /tmp; { echo 1 > /proc/sys/vm/drop_caches; }; cat /proc/kcore | wc -c; "
+        "ls /sys/firmware; "
         "echo fds $(ls /proc/self/fd); ls /; mknod /tmp/vda b 254 0; cat /tmp/vda | head -c 1"
     )
     output, _ = await r.run(r.spec("sh", "-c", script))
