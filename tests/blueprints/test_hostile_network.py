@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 import pytest
 
 from support import attacking as attacks
-from support.lab import HOST4, REMOTE4, Lab, lab
+from support.lab import HOST4, Lab, lab
 from support.platform import TestPlatform, platform
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(60)]
@@ -207,102 +205,6 @@ def test_router_advertisements(town: Town) -> None:
     assert town.exec("evil", "perl", "-e", *town.send(20, sent)) == "begun\n"
     assert state() == before
     town.serves(1)
-
-
-class Ear:
-    """A UDP server in the host's namespace that remembers what it hears."""
-
-    def __init__(self, town: Town, address: str) -> None:
-        self.heard: list[bytes] = []
-
-        def listen() -> socket.socket:
-            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            made.bind((address, 0))
-            return made
-
-        self.socket = town.lab.inside(listen)
-        self.port: int = self.socket.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            while data := self.socket.recv(100):
-                self.heard.append(data)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
-@pytest.fixture
-def ears(town: Town) -> Iterator[tuple[Ear, Ear]]:
-    """(at 127.0.0.1, everywhere)"""
-    both = Ear(town, "127.0.0.1"), Ear(town, "0.0.0.0")
-    yield both
-    for ear in both:
-        ear.close()
-
-
-def bridge_of(town: Town) -> tuple[str, str]:
-    """(address of the gateway, MAC of the bridge)."""
-    gateway = town.address("evil")[0].rpartition(".")[0] + ".1"
-    links = json.loads(town.lab.sh("ip", "-j", "address"))
-    return next((gateway, x["address"]) for x in links if any(a["local"] == gateway for a in x["addr_info"]))
-
-
-def test_the_hosts_loopback_is_out_of_reach(town: Town, ears: tuple[Ear, Ear]) -> None:
-    """Published ports answer at 127.0.0.1 by route_localnet, which would let containers in, too."""
-    closed, anywhere = ears
-    own4, _, own = town.address("evil")
-    gateway, hardware = bridge_of(town)
-    assert town.lab.sh("sh", "-c", "cat /proc/sys/net/ipv4/conf/mb*/route_localnet | sort -u") == "1\n"
-    sent = [
-        attacks.udp4(own, hardware, source, target, port, text)
-        for source in (own4, "127.0.0.1", gateway)
-        for target in ("127.0.0.1", "127.255.255.254", "127.0.0.11", gateway, HOST4, "169.254.169.254")
-        for port, text in ((closed.port, b"inside"), (anywhere.port, f"{source}>{target}".encode()))
-    ]
-    assert town.exec("evil", "perl", "-e", *town.send(3, sent)) == "begun\n"
-    # What is meant for everybody is heard: the frames are right.
-    wanted = {f"{own4}>{target}".encode() for target in (gateway, HOST4)}
-    end = time.monotonic() + 5
-    while not wanted <= set(anywhere.heard) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert set(anywhere.heard) == wanted
-    assert closed.heard == []
-    for target in (gateway, HOST4):
-        failed = town.moby("exec", "evil", "busybox", "nc", "-w", "2", target, str(closed.port), check=False)
-        assert failed.returncode == 1
-
-
-def test_ports_published_at_127_0_0_1_are_for_the_host_alone(town: Town) -> None:
-    """The resolver's own port among them: a machine on the same cable writes frames to 127.0.0.1."""
-    publish = ("-p", "127.0.0.1:53:53/udp", "--cap-add", "NET_BIND_SERVICE")
-    town.moby(
-        "run", "-d", "--name", "dns", "--network", "app", *publish, IMAGE, "perl", "-e", attacks.ECHO_AT_53
-    )
-    try:
-        assert town.lab.ask("127.0.0.1", 53, b"from the host") == b"from the host"
-        macs = {
-            at: json.loads(town.lab.sh("ip", "-j", "link", "show", "dev", "cable", at=at))[0]["address"]
-            for at in ("host", "remote")
-        }
-        frame = attacks.udp4(macs["remote"], macs["host"], REMOTE4, "127.0.0.1", 53, b"from afar")
-
-        def send() -> None:
-            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
-                link.bind(("cable", 0))
-                for _ in range(5):
-                    link.send(frame)
-
-        town.lab.inside(send, at="remote")
-        for ask in ("after", "wards"):
-            assert town.lab.ask("127.0.0.1", 53, ask.encode()) == ask.encode()
-        assert town.moby("logs", "dns").stdout == "from the host\nafter\nwards\n"
-        assert town.exec("dns", "curl", "-sS", "-m", "8", "http://web/") == "web\n", "it finds names itself"
-    finally:
-        town.moby("rm", "-f", "dns")
 
 
 DAMAGE = {

@@ -54,7 +54,8 @@ def guard(table: str, networks: Sequence[Guarded]) -> None:
 
 def _loopback(networks: Sequence[Guarded]) -> list[str]:
     names = _set(n.bridge for n in networks)
-    drop = [f"iifname {names} ip daddr 127.0.0.0/8 drop"] if names else []
+    # From no other interface either: portmap turns what a machine on the same cable sends there.
+    drop = ['iifname != "lo" ip daddr 127.0.0.0/8 drop'] if names else []
     return ["chain loopback {", "type filter hook prerouting priority raw; policy accept;", *drop, "}"]
 
 

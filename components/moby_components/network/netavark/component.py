@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from moby_components.common import links, predefined
+from moby_components.common.bridging import names
 from moby_components.common.netns import in_netns
 from moby_components.network.netavark import probe, rules, sandbox, words
 from moby_components.network.netavark.aardvark import Aardvark
@@ -55,6 +56,7 @@ class Netavark(Network):
         super().__init__(context)
         self._run = context.dirs.run
         self._platform = context.platform.name
+        self._table = names.table(self._platform, context.id)
         self._iptables = context.binaries.get("iptables", Path("/usr/sbin/iptables"))
         aardvark = context.binaries.get("aardvark-dns", Path("/usr/lib/podman/aardvark-dns"))
         program = context.binaries.get("netavark", Path("/usr/lib/podman/netavark"))
@@ -74,6 +76,7 @@ class Netavark(Network):
             await self._aardvark.stop()
             async with self._command.alone():
                 await rules.remove_shared(self._iptables)
+                await asyncio.to_thread(rules.remove_guard, self._table)
         self._aardvark.unwatch()
         self._ports.close()
         self._attached.clear()
@@ -100,6 +103,7 @@ class Netavark(Network):
                 await asyncio.to_thread(links.delete, bridge)
             if all(entry.network_id == network.id for entry in entries):
                 await rules.remove_shared(self._iptables)
+                await asyncio.to_thread(rules.remove_guard, self._table)
                 self._refusing = False
 
     async def attach(self, request: AttachRequest) -> Attachment:
@@ -148,6 +152,7 @@ class Netavark(Network):
             gateways = (request.gateway4, request.gateway6) if request.default_route else ()
             wanted = tuple(gateway for gateway in gateways if gateway)
             if entry.bridge:
+                await asyncio.to_thread(rules.guard_loopback, self._table)
                 await rules.let_published_pass(self._iptables, ipv6=bool(request.ipv6))
             if ports and request.ipv6 and not self._refusing:
                 await rules.refuse_loopback(self._iptables)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from moby_components.common.nft import Nft
 from moby_components.common.processes import Child, run
 
 _CONSTANT = ("NETAVARK-HOSTPORT-MASQ", "NETAVARK-HOSTPORT-SETMARK")
@@ -21,6 +22,28 @@ of localhost would hang. Left alone it meets our deaf socket, is refused, and go
 _PASS = ("NETAVARK_ISOLATION_1", "-m", "conntrack", "--ctstate", "DNAT", "-j", "RETURN")
 """A published port is for all, the containers of other networks too: isolation lets pass what came to
 an address of the host. netavark puts each network's own rule first, so this one is put before it again."""
+
+
+_GUARD = """table inet {0} {{
+  chain loopback {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname != "lo" ip daddr 127.0.0.0/8 drop
+  }}
+}}
+"""
+
+
+def guard_loopback(table: str) -> None:
+    """netavark opens 127.0.0.0/8 to packets from its bridges (route_localnet), and turns what a machine
+    on the same cable sends to a port published there; this table of ours closes it. Idempotent."""
+    with Nft() as nft:
+        nft.run(f"add table inet {table}\ndelete table inet {table}\n" + _GUARD.format(table))
+
+
+def remove_guard(table: str) -> None:
+    """Idempotent."""
+    with Nft() as nft:
+        nft.run(f"add table inet {table}\ndelete table inet {table}\n")
 
 
 def removal(saved: str) -> str:
