@@ -216,6 +216,24 @@ def test_signals_are_passed_on(words: Words) -> None:
         assert process.wait(20) == 9
 
 
+def test_the_third_signal_lets_go_of_a_container_that_ignores_them(words: Words) -> None:
+    script = "trap 'echo no' INT; echo go; while :; do sleep 0.1; done"
+    argv = words.argv("run", "--name", "deaf", "busybox:1", "sh", "-c", script)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    with subprocess.Popen(argv, env=words.env, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for answer in (b"go\n", b"no\n", b"no\n"):
+            assert process.stdout.readline() == answer
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 125
+        assert process.stderr.read().decode() == (
+            "error: the container has not ended after 3 signals - it is left running\n"
+            "hint: `kill` ends it whatever it does with signals\n"
+        )
+    assert words.ok("rm", "-f", "deaf") == "deaf\n"
+
+
 def test_a_reader_that_leaves_ends_the_command(words: Words) -> None:
     line = " ".join(words.argv("run", "--rm", "busybox:1", "yes")) + " | head -1"
     done = subprocess.run(["bash", "-c", line], env=words.env, capture_output=True, timeout=30)

@@ -19,8 +19,11 @@ from moby_py.cli.docker.frames import Demultiplexer
 from moby_py.cli.docker.http import Response
 from moby_py.cli.docker.terminal import Raw, size
 from moby_py.detach_keys import DetachFilter
+from moby_py.errors import MobyError
 
 PIECE = 64 * 1024
+PATIENCE = 3
+"""Ctrl-c this often leaves a container that does not care; docker's number."""
 NOT_FORWARDED = {
     *("SIGCHLD", "SIGCLD", "SIGKILL", "SIGSTOP", "SIGPIPE", "SIGURG", "SIGWINCH", "SIGTSTP", "SIGTTIN"),
     *("SIGTTOU", "SIGCONT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGIOT", "SIGTRAP"),
@@ -56,6 +59,7 @@ class Session:
         self._pending = b""
         self._half_closed = False
         self._ended = False
+        self._wishes_to_leave = 0
         self._raw: Raw | None = None
 
     def run(self, begin: Callable[[], object] | None = None) -> None:
@@ -175,6 +179,12 @@ class Session:
             elif self._kill is not None:
                 with contextlib.suppress(Exception):
                     self._kill(signal.Signals(number).name)
+                self._wishes_to_leave += number in (signal.SIGINT, signal.SIGTERM)
+                if self._wishes_to_leave == PATIENCE:
+                    raise MobyError(
+                        f"the container has not ended after {PATIENCE} signals - it is left running",
+                        hint="`kill` ends it whatever it does with signals",
+                    )
 
     def _tell_size(self) -> None:
         found = size(1) or size(0)
