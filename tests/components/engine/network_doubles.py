@@ -1,5 +1,6 @@
 """A network component small enough to see through: it writes down what it was asked, and fails or hangs
-where a test says so. With `real` its interfaces are real ones (pairs with both ends) in the engine's real sandboxes."""
+where a test says so. With `real` its interfaces are real ones (pairs with both ends inside) in the
+engine's real sandboxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of an engine: made, listed, refused, removed - with a component that fails and hangs on command."""
+"""Networks of an engine: made, listed, refused, removed - with a component that fails and hangs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from engine_house import House, house, run
-from network_doubles import HANG, Cable, Wire, another_life, failure, wire
+from network_doubles import HANG, Cable, another_life, failure, wire
 
 from moby_py.errors import (
     AlreadyExists,
@@ -81,9 +81,9 @@ def test_a_network_is_made_shown_and_removed(tmp_path: Path) -> None:
             assert (await engine.network_inspect("default")).name == "bridge"
             await engine.network_remove(made.id[:12])
             assert cable.steps("remove") == [("remove", "app")]
-            with pytest.raises(NotFound, match="^network app not found$"):
+            with pytest.raises(NotFound, match=r"^network app not found$"):
                 await engine.network_inspect("app")
-            with pytest.raises(NotFound, match="^network app not found$"):
+            with pytest.raises(NotFound, match=r"^network app not found$"):
                 await engine.network_remove("app")
             events = []
             async for event in engine.events(since=1, until=1, filters={"type": ["network"]}):
@@ -111,12 +111,19 @@ def test_what_is_refused_says_so_in_dockers_words(tmp_path: Path) -> None:
                 (PermissionDenied, "bridge", {}, "operation is not permitted on predefined bridge network"),
                 (PermissionDenied, "default", {}, "operation is not permitted on predefined default network"),
                 (NotFound, "x", {"driver": "vx"}, 'error looking up plugin vx: plugin "vx" not found'),
+                (NotFound, "x", {"ipam": {"Driver": "ip"}},
+                 'error looking up plugin ip: plugin "ip" not found'),
+                (PermissionDenied, "x", {"driver": "host"},
+                 'only one instance of "host" network is allowed'),
+                (PermissionDenied, "x", {"driver": "null"},
+                 'only one instance of "null" network is allowed'),
                 (PermissionDenied, "x", {"ipam": pool_of("10.5.0.128/25")}, overlap),
                 (PermissionDenied, "x", {"ipam": pool_of("10.0.0.0/8")}, overlap),
                 (PermissionDenied, "x", {"ipam": pool_of("10.9.1.0/24")}, overlap),
                 (PermissionDenied, "x", {"ipam": pool_of("10.6.0.0/24", "10.6.0.0/25")}, overlap),
                 (InvalidArgument, "x", {"ipam": {"Config": [{"Gateway": "10.1.0.1"}]}},
-                 "invalid network config - an ip-range, a gateway or an auxiliary address needs its --subnet"),
+                 "invalid network config - an ip-range, a gateway or an auxiliary address needs its "
+                 "--subnet"),
                 (InvalidArgument, "-x", {},
                  "invalid network name: '-x' - use letters, digits, and inside also '_', '.' and '-'"),
             ):  # fmt: skip
@@ -151,7 +158,7 @@ def test_a_network_whose_component_does_not_let_go_stays(tmp_path: Path) -> None
         async with house(tmp_path, networks=[cable]) as here:
             await here.engine.network_create("app")
             cable.faults["remove"] = "still warm"
-            with pytest.raises(RuntimeFailed, match="^still warm$"):
+            with pytest.raises(RuntimeFailed, match=r"^still warm$"):
                 await here.engine.network_remove("app")
             cable.steps()
             # Half of it may be gone: it is made again before somebody joins.
@@ -174,12 +181,12 @@ def test_nobody_joins_a_network_that_is_being_removed(tmp_path: Path) -> None:
             cable.faults["remove"] = HANG
             removal = asyncio.create_task(here.engine.network_remove("app"))
             await cable.reached.wait()
-            with pytest.raises(NotFound, match="^network app not found$"):
+            with pytest.raises(NotFound, match=r"^network app not found$"):
                 await here.engine.start(id)
             assert cable.attached == {}
             cable.go.set()
             await removal
-            with pytest.raises(NotFound, match="^network app not found$"):
+            with pytest.raises(NotFound, match=r"^network app not found$"):
                 await here.engine.start(id)
 
     run(story)
@@ -199,7 +206,7 @@ def test_a_network_in_use_is_not_removed(tmp_path: Path) -> None:
             await here.engine.kill(id)
             await here.engine.wait(id)
             await here.engine.network_remove("app")
-            with pytest.raises(NotFound, match="^network app not found$"):
+            with pytest.raises(NotFound, match=r"^network app not found$"):
                 await here.engine.start(id)
             assert await here.status(id) == "exited"
 
@@ -270,7 +277,7 @@ def test_a_component_that_fails_at_boot_is_asked_again_by_the_next_join(tmp_path
             cable.faults["create app"] = "not up yet"
             await another_life(here, cable)
             assert [n.name for n in await here.engine.networks()] == ["bridge", "host", "none", "app"]
-            with pytest.raises(RuntimeFailed, match="^not up yet$"):
+            with pytest.raises(RuntimeFailed, match=r"^not up yet$"):
                 await here.engine.start(id)
             assert (await here.engine.inspect(id)).network["Networks"]["app"]["IPAddress"] == ""
             cable.faults.clear()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from engine_doubles import HostRuntime
 from engine_house import House, house, run
-from network_doubles import PEER, Wire, another_life, failure, wire
+from network_doubles import HANG, PEER, Wire, another_life, failure, wire
 
 from moby_components.common.netns import run_in
 from moby_py.errors import Conflict, InvalidArgument, MobyError, PermissionDenied, RuntimeFailed
@@ -194,7 +194,7 @@ def test_a_join_that_fails_puts_the_ports_back(tmp_path: Path) -> None:
         id = await on(here, "a", host={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
         before = await shown(here, id)
         cable.faults["attach b"] = "no copper"
-        with pytest.raises(RuntimeFailed, match="^no copper$"):
+        with pytest.raises(RuntimeFailed, match=r"^no copper$"):
             await here.engine.network_connect("b", id, {"GwPriority": 9})
         assert await shown(here, id) == before
         assert [r.network.name for r in cable.attached.values() if r.ports] == ["a"]
@@ -232,7 +232,7 @@ def test_a_leave_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
         id = await on(here, "a", "b")
         before = await shown(here, id)
         cable.faults["detach b"] = "stuck"
-        with pytest.raises(RuntimeFailed, match="^stuck$"):
+        with pytest.raises(RuntimeFailed, match=r"^stuck$"):
             await here.engine.network_disconnect("b", id)
         assert await shown(here, id) == before
         await here.engine.network_disconnect("b", id, force=True)
@@ -296,10 +296,10 @@ def test_connects_that_dockers_words_refuse(tmp_path: Path) -> None:
             with pytest.raises(MobyError) as caught:
                 await here.engine.network_disconnect(network, id)
             assert (type(caught.value), failure(caught.value)) == (kind, words)
-        with pytest.raises(MobyError, match="^No such container: gone$"):
+        with pytest.raises(MobyError, match=r"^No such container: gone$"):
             await here.engine.network_disconnect("a", "gone")
         await here.engine.network_disconnect("a", "gone", force=True)
-        with pytest.raises(MobyError, match="^network gone not found$"):
+        with pytest.raises(MobyError, match=r"^network gone not found$"):
             await here.engine.network_disconnect("gone", web)
 
     play(tmp_path, story)
@@ -313,7 +313,7 @@ def test_a_stopped_container_is_connected_for_its_next_start(tmp_path: Path) -> 
             "Aliases": ["db"],
             "MacAddress": "02-42-AA-0-0-1",
         }
-        with pytest.raises(InvalidArgument, match="^invalid MAC address: 02-42-AA-0-0-1$"):
+        with pytest.raises(InvalidArgument, match=r"^invalid MAC address: 02-42-AA-0-0-1$"):
             await here.engine.network_connect("b", id, wish)
         wish["MacAddress"] = "02-42-AA-00-00-01"
         await here.engine.network_connect("b", id, wish)
@@ -346,7 +346,7 @@ def test_networks_are_shown_by_name_whatever_they_were_called(tmp_path: Path) ->
         assert (await shown(here, id))["Networks"] == idle
         twice = {"EndpointsConfig": {"a": {}, record.id: {}}}
         both = await here.create("sleep", "60", host={"NetworkMode": "a"}, NetworkingConfig=twice)
-        with pytest.raises(Conflict, match="^network a is asked for twice$"):
+        with pytest.raises(Conflict, match=r"^network a is asked for twice$"):
             await here.engine.start(both)
 
     play(tmp_path, story)
@@ -455,9 +455,9 @@ def test_resolvers_that_the_user_names(tmp_path: Path) -> None:
         text = "nameserver 9.9.9.9\nnameserver fd00::53\nsearch example.org\noptions ndots:3\n"
         assert here.runtime.seen[id]["/etc/resolv.conf"].decode() == text
         assert next(iter(cable.attached.values())).dns == ("9.9.9.9", "fd00::53")
-        with pytest.raises(InvalidArgument, match="^nine is not an ip address$"):
+        with pytest.raises(InvalidArgument, match=r"^nine is not an ip address$"):
             await here.create("true", host={"Dns": ["nine"]})
-        with pytest.raises(InvalidArgument, match='^bad format for add-host: "x"$'):
+        with pytest.raises(InvalidArgument, match=r'^bad format for add-host: "x"$'):
             await here.create("true", host={"ExtraHosts": ["x"]})
         alone = await on(here, "none", host={"ExtraHosts": ["gate:host-gateway"]})
         assert b"127.0.0.1\tgate\n" in here.runtime.seen[alone]["/etc/hosts"]
@@ -484,7 +484,7 @@ def test_leases_are_kept_over_stops_and_given_back_by_leaving(tmp_path: Path) ->
         await here.engine.stop(ids[0], timeout=0)
         await here.engine.start(sixth)  # the pool is used up: what does not run gives way
         assert (await shown(here, sixth))["Networks"]["tiny"]["IPAddress"] == held[ids[0]]
-        with pytest.raises(MobyError, match="^no available IPv4 addresses"):
+        with pytest.raises(MobyError, match=r"^no available IPv4 addresses"):
             await here.engine.start(ids[0])
         await here.engine.network_disconnect("tiny", ids[1])
         await here.engine.start(ids[0])
@@ -504,11 +504,11 @@ def test_an_address_that_is_asked_for(tmp_path: Path) -> None:
         first = await here.launch("sleep", "60", host={"NetworkMode": "a"}, NetworkingConfig=ask)
         assert interfaces(here, first) == {"eth0": ["10.61.0.9"]}
         second = await here.create("sleep", "60", host={"NetworkMode": "a"}, NetworkingConfig=ask)
-        with pytest.raises(PermissionDenied, match="^Address already in use$"):
+        with pytest.raises(PermissionDenied, match=r"^Address already in use$"):
             await here.engine.start(second)
         await here.engine.stop(first, timeout=0)
         await here.engine.start(second)
-        with pytest.raises(PermissionDenied, match="^Address already in use$"):
+        with pytest.raises(PermissionDenied, match=r"^Address already in use$"):
             await here.engine.start(first)
         for wrong, words in (
             ("10.61.0.1", "Address already in use"),
@@ -556,6 +556,52 @@ def test_another_life_goes_on_where_the_last_one_was(tmp_path: Path) -> None:
         await here.engine.network_disconnect("c", id)
         assert default_routes(here, id) == [("10.61.0.1", "eth0")]
         assert ports_of(await shown(here, id)).keys() == {"80/tcp"}
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("step", ["attach b", "detach a", "attach a"])
+def test_a_crash_in_the_middle_of_a_connect_is_as_if_never_asked(tmp_path: Path, step: str) -> None:
+    """At each step of a connect that takes ports and default route from "a" to "b"."""
+
+    async def story(here: House, cable: Wire) -> None:
+        id = await on(here, "a", host={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
+        before = await shown(here, id)
+        cable.faults[step] = HANG
+        begun = asyncio.ensure_future(here.engine.network_connect("b", id, {"GwPriority": 1}))
+        await cable.reached.wait()
+        cable.faults.clear()
+        await another_life(here, cable)
+        assert not begun.done()
+        assert await shown(here, id) == before
+        assert {r.network.name for r in cable.attached.values()} == {"a"}
+        assert ports_of(await shown(here, id)) == ({"80/tcp": ["8080"]})
+        assert here.engine._core.db.leases() == [
+            lease for lease in here.engine._core.db.leases() if lease.address.startswith("10.61.")
+        ]
+        await here.engine.network_connect("b", id, {"GwPriority": 1})
+        assert [r.network.name for r in cable.attached.values() if r.ports] == ["b"]
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("step", ["detach a", "attach b"])
+def test_a_crash_in_the_middle_of_a_disconnect_is_mended(tmp_path: Path, step: str) -> None:
+    """Where "a" has the ports and the default route, and "b" is to have them."""
+
+    async def story(here: House, cable: Wire) -> None:
+        id = await on(here, "a", "b", host={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
+        cable.faults[step] = HANG
+        begun = asyncio.ensure_future(here.engine.network_disconnect("a", id))
+        await cable.reached.wait()
+        cable.faults.clear()
+        await another_life(here, cable)
+        assert not begun.done()
+        assert [r.network.name for r in cable.attached.values() if r.ports] in (["a"], ["b"])
+        if "a" in (await shown(here, id))["Networks"]:
+            await here.engine.network_disconnect("a", id)
+        assert {r.network.name for r in cable.attached.values()} == {"b"}
+        assert ports_of(await shown(here, id)) == {"80/tcp": ["8080"]}
 
     play(tmp_path, story)
 

@@ -166,7 +166,7 @@ def test_a_join_that_fails_at_the_second_of_three_leaves_nothing(tmp_path: Path)
             id = await here.create("sleep", "60", host={"NetworkMode": "a"}, NetworkingConfig=ends)
             cable.faults["attach b"] = "no copper"
             cable.steps()
-            with pytest.raises(RuntimeFailed, match="^no copper$"):
+            with pytest.raises(RuntimeFailed, match=r"^no copper$"):
                 await here.engine.start(id)
             assert cable.steps("attach", "detach") == [
                 ("attach", "a", "eth0"), ("attach", "b", "eth1"), ("detach", "a", "eth0"),
@@ -247,7 +247,7 @@ def test_an_end_whose_detach_fails_does_not_haunt_the_next_start(tmp_path: Path)
             assert cable.steps("attach", "detach") == [("detach", "app", "eth0"), ("attach", "app", "eth0")]
             assert len(here.engine._core.get(id).record.attachments) == 1
             await here.engine.stop(id, timeout=0)
-            with pytest.raises(RuntimeFailed, match="^stuck$"):
+            with pytest.raises(RuntimeFailed, match=r"^stuck$"):
                 await here.engine.network_disconnect("app", id)
             await here.engine.network_disconnect("app", id, force=True)
             await here.engine.network_remove("app")

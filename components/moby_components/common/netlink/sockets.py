@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 
 from moby_components.common.netlink import wire
@@ -76,22 +76,24 @@ class Netlink:
         if failure:
             raise failure
 
-    def dump(self, message: Message) -> Iterator[Received]:
-        """What the kernel lists in answer to `message`. Read it to its end before the next request."""
+    def dump(self, message: Message) -> list[Received]:
+        """What the kernel lists in answer to `message`: read to its end here, since the kernel takes no
+        further request (EBUSY) from a socket whose reader left a list half-read."""
         self._sequence += 1
         self._socket.send(message.encode(self._sequence))
+        found: list[Received] = []
         while True:
             for answer in wire.messages(self._receive()):
                 if answer.sequence != self._sequence:
                     continue
                 if answer.type == wire.DONE:
-                    return
+                    return found
                 if answer.type == wire.ERROR:
                     problem = _problem(answer, message)
                     if problem:
                         raise problem
-                    return
-                yield answer
+                    return found
+                found.append(answer)
 
     def _receive(self) -> bytes:
         return self._socket.recv(_BUFFER)

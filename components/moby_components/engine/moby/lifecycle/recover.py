@@ -15,7 +15,7 @@ from moby_components.engine.moby.lifecycle.release import Releaser
 from moby_components.engine.moby.lifecycle.remove import Remover
 from moby_components.engine.moby.lifecycle.stop import Stopper
 from moby_components.engine.moby.lifecycle.watch import LOST, Watcher
-from moby_components.engine.moby.networking import endpoints
+from moby_components.engine.moby.networking import endpoints, live
 from moby_components.engine.moby.restart import RestartPolicy
 from moby_py.errors import MobyError
 from moby_py.kinds import Runtime
@@ -56,8 +56,8 @@ class Recovery:
             core.log.warning("removing what is left of an unknown container %s", id[:12])
             await asyncio.to_thread(release.sweep, core, id)
         self._sweep_logs()
-        live = [id for id, (_, _, task) in tasks.items() if task.status != "stopped"]
-        await endpoints.recover(core, [core.entries[id] for id in live if id in core.entries])
+        living = [id for id, (_, _, task) in tasks.items() if task.status != "stopped"]
+        await endpoints.recover(core, [core.entries[id] for id in living if id in core.entries])
         self._left = release.leftovers(core)
         for entry in list(core.entries.values()):
             await self._one(entry, tasks.get(entry.id))
@@ -130,6 +130,7 @@ class Recovery:
             entry.move("paused")
         elif task.status == "running" and record.status == "paused":
             entry.move("resumed")
+        await self._try(live.mend(core, entry), entry, "mend its networks")
         core.save(entry)
         core.log.info("adopted running container %s", record.name)
         self._watcher.adopt(entry)

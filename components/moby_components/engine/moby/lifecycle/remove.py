@@ -11,6 +11,7 @@ from moby_components.engine.moby.lifecycle.release import Releaser
 from moby_components.engine.moby.lifecycle.stop import Stopper
 from moby_components.engine.moby.lifecycle.watch import Watcher
 from moby_components.engine.moby.names import check_name
+from moby_components.engine.moby.networking import endpoints
 from moby_components.engine.moby.volumes import Volumes
 from moby_py.errors import AlreadyExists, InvalidArgument
 
@@ -80,6 +81,7 @@ class Remover:
                     "to reuse that name."
                 )
             entry.record.name = new
+            endpoints.rename(self._core, entry)
             self._core.save(entry)
             del self._core.names[old]
             self._core.names[new] = entry.id

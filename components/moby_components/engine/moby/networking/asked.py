@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from moby_py.errors import InvalidArgument, PermissionDenied
+from moby_py.errors import InvalidArgument, NotFound, PermissionDenied
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _TEXTS = ("Subnet", "IPRange", "Gateway")
 LARGEST_MAP = 256
+ALONE = ("host", "null")
+"""Driver words of predefined networks, of which there is one each."""
 
 
 def check_name(name: str) -> None:
@@ -42,6 +44,15 @@ def check_shape(ipam: object, options: object, labels: object) -> None:
             if not isinstance(config.get(key) or "", str):
                 raise InvalidArgument(f"invalid network config - IPAM.Config.{key} is not a text")
         _texts(config.get("AuxiliaryAddresses"), "IPAM.Config.AuxiliaryAddresses")
+
+
+def check_ipam_driver(name: str) -> None:
+    """Of a network whose addresses the engine gives out. Raises NotFound in Docker's words."""
+    if name != "default":
+        raise NotFound(
+            f'error looking up plugin {name}: plugin "{name}" not found',
+            hint="the addresses of this network come from the engine; leave --ipam-driver away",
+        )
 
 
 def config_of(ipam: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -202,6 +202,14 @@ def joined(core: Core, entry: Entry) -> list[tuple[AttachRequest, Attachment]]:
     return found
 
 
+def rename(core: Core, entry: Entry) -> None:
+    """The container's name is another one now: on its networks too."""
+    for note in entry.record.attachments:
+        note["request"]["container_name"] = entry.record.name
+    if entry.record.attachments:
+        show(core, entry)
+
+
 def show(core: Core, entry: Entry) -> None:
     """Bring NetworkSettings up to date with the attachments."""
     record = entry.record

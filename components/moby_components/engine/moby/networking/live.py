@@ -3,7 +3,7 @@ where it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moby_components.engine.moby.core import Core
@@ -13,7 +13,7 @@ from moby_components.engine.moby.networking.records import load_attachment, load
 from moby_components.engine.moby.networking.routes import move_default_route
 from moby_components.engine.moby.rendering.network import Networking, Wish
 from moby_py.errors import Conflict, InvalidArgument, MobyError, PermissionDenied, Unsupported
-from moby_py.model import NetworkRecord, Sandbox
+from moby_py.model import Attachment, AttachRequest, NetworkRecord, PortBinding, Sandbox
 
 
 async def connect(core: Core, entry: Entry, network: NetworkRecord, settings: Mapping[str, Any]) -> None:
@@ -64,6 +64,38 @@ async def disconnect(core: Core, entry: Entry, network: NetworkRecord, *, force:
     core.save(entry)
 
 
+async def mend(core: Core, entry: Entry) -> None:
+    """After a start of the daemon, of a container that lives on: what a kill in the middle of a connect
+    or disconnect has left is finished, or undone where nobody was told that it was done."""
+    before = wishes.wanted(entry.record, core.networks.default)
+    changed = False
+    for note in list(entry.record.attachments):
+        network = core.networks.find(note["network_id"])
+        if network is None or wishes.find(core.networks, before.endpoints, network) is None:
+            await core.naming.forget(entry, [note["network_id"]])
+            await endpoints.detach(core, entry, note, force=True)
+            core.networks.give_back(entry.id, note["network_id"])
+        elif note["attachment"] is None:
+            await _publish(core, entry, network, load_request(note["request"], network).ports)
+        else:
+            continue
+        changed = True
+    rest = endpoints.joined(core, entry)
+    if rest:
+        leader = _leader(core, rest, before)
+        published = any(request.ports for request, _ in rest)
+        if before.ports and not published and leader.sandbox == "private" and not leader.internal:
+            await _publish(core, entry, leader, before.ports)
+            changed = True
+        if not any(request.default_route for request, _ in rest):
+            await _lead(core, entry, leader.id)
+            changed = True
+    if changed:
+        await core.naming.update(entry)
+        await etc.refresh(core, entry, endpoints.joined(core, entry))
+        endpoints.show(core, entry)
+
+
 async def _join_now(core: Core, entry: Entry, network: NetworkRecord, wish: Wish, before: Networking) -> None:
     sandbox = _sandbox(core, entry)
     if not core.networks.component_of(network).live:
@@ -89,7 +121,7 @@ async def _join_now(core: Core, entry: Entry, network: NetworkRecord, wish: Wish
         )  # fmt: skip
     except BaseException:
         if publisher is not None:
-            await _publish(core, entry, publisher, before)
+            await _publish(core, entry, publisher, before.ports)
         raise
     try:
         if old is not None:
@@ -98,7 +130,7 @@ async def _join_now(core: Core, entry: Entry, network: NetworkRecord, wish: Wish
     except BaseException:
         await _undo(core, entry, network, old)
         if publisher is not None:
-            await _publish(core, entry, publisher, before)
+            await _publish(core, entry, publisher, before.ports)
         raise
     await etc.refresh(core, entry, endpoints.joined(core, entry))
 
@@ -134,10 +166,9 @@ async def _leave_now(
     core.save(entry)
     rest = endpoints.joined(core, entry)
     if request.default_route and rest:
-        others = [pair[0].network for pair in rest]
-        chosen = min(others, key=lambda other: (-_priority(core, before, other), other.internal))
+        chosen = _leader(core, rest, before)
         if attachment is not None and attachment.ports and not chosen.internal:
-            await _publish(core, entry, chosen, before)
+            await _publish(core, entry, chosen, before.ports)
         await _lead(core, entry, chosen.id)
     await etc.refresh(core, entry, endpoints.joined(core, entry))
 
@@ -149,14 +180,22 @@ async def _leave_behind(core: Core, entry: Entry, network: NetworkRecord, *, for
         await endpoints.detach(core, entry, note, force=force)
 
 
-async def _publish(core: Core, entry: Entry, network: NetworkRecord, before: Networking) -> None:
-    """The ports are published on this network from now on; without them rather than not at all."""
+async def _publish(core: Core, entry: Entry, network: NetworkRecord, ports: tuple[PortBinding, ...]) -> None:
+    """These ports are published on this network from now on; without them rather than not at all."""
     try:
-        await endpoints.again(core, entry, network, ports=before.ports)
+        await endpoints.again(core, entry, network, ports=ports)
     except MobyError as error:
         core.log.warning("the ports of %s are published no more: %s", entry.record.name, error)
-        if endpoints.note_of(entry, network) is not None:
+        if ports:
             await endpoints.again(core, entry, network, ports=())
+
+
+def _leader(
+    core: Core, rest: Sequence[tuple[AttachRequest, Attachment]], before: Networking
+) -> NetworkRecord:
+    """Which network has the default route: see `wishes.routed_first`."""
+    others = [request.network for request, _ in rest]
+    return min(others, key=lambda other: (-_priority(core, before, other), other.internal))
 
 
 async def _lead(core: Core, entry: Entry, network_id: str) -> None:

@@ -105,7 +105,7 @@ class Naming:
             Named(
                 network=request.network.id,
                 container=entry.id,
-                names=tuple(dict.fromkeys([entry.record.name, *dns_names(request)[1:]])),
+                names=dns_names(request),
                 addresses=tuple(bare(a) for a in (attachment.ipv4, attachment.ipv6) if a),
                 domain=request.network.name,
             )

@@ -16,7 +16,13 @@ from moby_components.engine.moby.clock import now_ns, rfc3339
 from moby_components.engine.moby.db import Database
 from moby_components.engine.moby.names import new_id
 from moby_components.engine.moby.networking import pools
-from moby_components.engine.moby.networking.asked import check_name, check_shape, config_of
+from moby_components.engine.moby.networking.asked import (
+    ALONE,
+    check_ipam_driver,
+    check_name,
+    check_shape,
+    config_of,
+)
 from moby_components.engine.moby.networking.leases import Lease, Leases
 from moby_components.engine.moby.networking.records import dump_network, load_network, predefined_id
 from moby_components.engine.moby.networking.routed import routed
@@ -149,7 +155,12 @@ class Networks:
                 labels=dict(labels or {}),
                 component=id,
             )
-            record = self._pooled(await component.plan(draft), chosen=bool((ipam or {}).get("Config")))
+            if draft.ipam["Driver"] == "default":  # before a component finds our own bridge in its way
+                self._asked(draft, self._others(draft))
+            planned = await component.plan(draft)
+            if planned.addressing == "engine":
+                check_ipam_driver(planned.ipam["Driver"])
+            record = self._pooled(planned, chosen=bool((ipam or {}).get("Config")))
             made = await component.create(record)
             try:
                 with self._db.transaction(durable=True):
@@ -279,7 +290,10 @@ class Networks:
         self._db.save_network(record.id, record.name, {**dump_network(record), "served_by": served_by})
 
     def _taker(self, driver: str) -> tuple[str, Network]:
-        """The component for a driver word. Raises NotFound in Docker's words, Unsupported."""
+        """The component for a driver word. Raises NotFound and PermissionDenied in Docker's words,
+        Unsupported."""
+        if driver in ALONE:
+            raise PermissionDenied(f'only one instance of "{driver}" network is allowed')
         for id, component in self.components.items():
             if component.takes(driver) if driver else component.drivers:
                 return id, component
@@ -292,20 +306,27 @@ class Networks:
             hint=f"this platform's network drivers: {' '.join(words)}",
         )
 
-    def _pooled(self, record: NetworkRecord, *, chosen: bool) -> NetworkRecord:
-        """With a subnet and a gateway for every version, where the engine gives out the addresses."""
-        if record.addressing != "engine":
-            return record
+    def _others(self, record: NetworkRecord) -> list[pools.Net]:
         everyone = {**self._saved, **self._records}
-        others = [net for other in everyone.values() if other.id != record.id for net in _nets(other)]
+        return [net for other in everyone.values() if other.id != record.id for net in _nets(other)]
+
+    def _asked(self, record: NetworkRecord, taken: Sequence[pools.Net]) -> list[pools.Pool]:
+        """The pools that a network names, IPv4 first. Raises InvalidArgument, PermissionDenied."""
         configs = record.ipam.get("Config") or ()
         if any(not config.get("Subnet") for config in configs):
             raise InvalidArgument(
                 "invalid network config - an ip-range, a gateway or an auxiliary address needs its --subnet"
             )
-        found = [pools.pool(config) for config in configs]
-        if chosen:
-            pools.check_overlap([pool.subnet for pool in found], others)
+        found = sorted((pools.pool(config) for config in configs), key=lambda pool: pool.version)
+        pools.check_overlap([pool.subnet for pool in found], taken)
+        return found
+
+    def _pooled(self, record: NetworkRecord, *, chosen: bool) -> NetworkRecord:
+        """With a subnet and a gateway for every version, where the engine gives out the addresses."""
+        if record.addressing != "engine":
+            return record
+        others = self._others(record)
+        found = self._asked(record, others if chosen else ())
         if any(pool.version == 6 for pool in found) and not record.ipv6:
             record = replace(record, ipv6=True)
         if not any(pool.version == 4 for pool in found):
