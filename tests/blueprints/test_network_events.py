@@ -44,6 +44,11 @@ def test_connect_and_disconnect_are_told_with_both_names() -> None:
         assert told(f"network={network[:12]}", "type=network") == of_back
         assert [event[0] for event in told("type=network", "event=prune")] == ["prune"]
         assert told("network=back", "event=connect") == of_back[1:2]
+        # A client that stays to the end has not detached.
+        moby.docker("run", "--rm", "--name", "short", "tools", "sh", "-c", ":")
+        late = ("--since", begin, "--until", f"{time.time():.6f}", "--format", "{{.Action}}")
+        short = moby.docker("events", *late, "--filter", "container=short").stdout.split()
+        assert short == ["create", "attach", "start", "die", "destroy"]
         # The default network: joined at the start.
         assert [event[::2] for event in told("network=bridge")] == [("connect", container)]
         moby.docker("rm", "-f", "web")

@@ -32,7 +32,7 @@ def test_run_to_the_end(tmp_path: Path) -> None:
             assert (shown.state.status, shown.state.exit_code, shown.path) == ("exited", 3, "sh")
             lines = [(line.stream, line.text) async for line in home.engine.logs(id, LogOptions())]
             assert sorted(lines) == [(1, b"out\n"), (2, b"err\n")]
-            assert await home.happened(id) == ["create", "attach", "start", "detach", "die"]
+            assert await home.happened(id) == ["create", "attach", "start", "die"]
             await home.engine.remove(id)
             with refused(NotFound, "No such container: job"):
                 await home.engine.inspect("job")

@@ -18,6 +18,7 @@ from backports import zstd
 from components.image_store.rooms import collected, leftovers, opened, refused, run_in, single, stream
 from moby_components.image_store.overlay.store import Overlay
 from moby_py.errors import DataError, NotFound
+from moby_py.model import Progress
 from support.images import Layout, platforms
 from support.layers import directory, file, symlink, tar
 
@@ -190,7 +191,9 @@ def docker_archive(*, links: bool = False) -> bytes:
 @pytest.mark.parametrize("links", [False, True])
 def test_an_archive_of_an_older_docker(tmp_path: Path, links: bool) -> None:
     async def work(store: Overlay) -> None:
-        image = single(await store.load(stream(docker_archive(links=links))))
+        told: list[Progress] = []
+        image = single(await store.load(stream(docker_archive(links=links)), progress=told.append))
+        assert [p.current for p in told] == [0] * 3 + [p.total for p in told[3:]], "each begins, and is done"
         assert image.references == ("docker.io/library/shop:1", "docker.io/library/shop:latest")
         assert len(image.layers) == 3
         assert image.created == "2020-01-01T00:00:00Z"

@@ -11,7 +11,7 @@ from moby_py.model import AttachOptions, LogLine, Streams
 class View(Streams):
     """`past` lines first, then `live`; streams that were not asked for are read and dropped, so that
     they hold nothing back. The end is told only once `until` is done: who then asks for the exit code
-    gets it. `left` is called once, when the client closes."""
+    gets it. `left` is called once, when the client closes before the end."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class View(Streams):
         self._until = until
         self._left = left
         self._closed = False
+        self._ended = False
 
     async def read(self) -> tuple[int, bytes] | None:
         while self._past is not None:
@@ -40,8 +41,11 @@ class View(Streams):
             piece = await self._live.read()
             if piece is None and self._until is not None:
                 await asyncio.wait([self._until])
-            if piece is None or self._wanted(piece[0]):
+            if piece is None:
+                break
+            if self._wanted(piece[0]):
                 return piece
+        self._ended = True
         return None
 
     async def write(self, data: bytes) -> None:
@@ -58,7 +62,8 @@ class View(Streams):
         self._closed = True
         if self._live is not None:
             await self._live.close()
-        self._left()
+        if not self._ended:
+            self._left()
 
     def _wanted(self, stream: int) -> bool:
         return self._options.stdout if stream == 1 else self._options.stderr

@@ -84,12 +84,20 @@ class _Loader:
 
     async def unpack(self, image: Arriving) -> None:
         self._lease.add(*needed(image))
+        begun: set[Blob] = set()
+
+        def tell(layer: Blob, current: int) -> None:
+            short = _short(layer.digest)
+            self._tell(Progress(status="Loading layer", id=short, current=current, total=layer.size))
 
         def started(n: int) -> None:
-            layer = image.manifest.layers[n]
-            self._tell(Progress(status="Loading layer", id=_short(layer.digest), total=layer.size))
+            begun.add(image.manifest.layers[n])
+            tell(image.manifest.layers[n], 0)
 
         await unpack_all(self._layers, image, started=started)
+        for layer in image.manifest.layers:
+            if layer in begun:
+                tell(layer, layer.size)
 
     async def _copy(self, member: str, layer: Blob) -> None:
         """A blob as it is in the archive, digest checked."""
