@@ -127,13 +127,13 @@ def house(
 
     homes: list[House] = []
     yield lambda work: asyncio.run(whole(work))
-    assert leftovers(context.dirs.run, [id for home in homes for id in home.ids]) == []
+    assert leftovers(context.dirs.run, context.platform.name, [id for home in homes for id in home.ids]) == []
 
 
-def leftovers(run: Path, ids: list[str]) -> list[str]:
+def leftovers(run: Path, platform: str, ids: list[str]) -> list[str]:
     """Whatever a runtime left: files, cgroups, mounts, processes."""
     found = [str(path) for path in run.rglob("*") if path != run / ".root"]
-    found += [str(path) for id in ids for path in Path("/sys/fs/cgroup").glob(f"*/moby-py/test-*/{id}")]
+    found += [str(path) for id in ids for path in Path("/sys/fs/cgroup").glob(f"*/moby-py/{platform}/{id}")]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     found += [line for line in mounts if str(run.parents[2]) in line]
     for entry in Path("/proc").iterdir():

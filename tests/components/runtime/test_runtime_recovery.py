@@ -19,6 +19,7 @@ from components.runtime.conftest import House, leftovers, output_of
 from moby_components.common.monitor import Task, TaskDir
 from moby_components.common.ociruntime import OciRuntime
 from moby_py.model import ContainerIO, ProcessSpec, Sandbox
+from moby_py.testing.room import room_name
 
 pytestmark = pytest.mark.root
 
@@ -157,7 +158,7 @@ def test_nothing_stays_of_a_daemon_killed_at_any_moment(
             daemon.stdout.close()
 
         house(work)
-        assert leftovers(tmp_path / "run/runtime" / runtime_class.name, ids) == []
+        assert leftovers(tmp_path / "run/runtime" / runtime_class.name, room_name(tmp_path), ids) == []
 
 
 def test_a_half_made_container_is_cleared_away(house: Any) -> None:
