@@ -11,7 +11,7 @@ from engine_house import House, house, run
 from network_doubles import Wire, another_life, wire
 
 from moby_components.common.dns import Client, Named
-from moby_py.errors import Unavailable
+from moby_py.errors import Conflict, InvalidArgument, Unavailable
 
 pytestmark = pytest.mark.root
 
@@ -145,6 +145,43 @@ def test_a_resolver_that_fails_undoes_the_join(tmp_path: Path) -> None:
         assert {who for who, _ in cable.attached} == {id}
         heard.fails = False
         await here.engine.start(other)
+
+    play(tmp_path, story)
+
+
+def test_links_are_lines_of_the_hosts_file(tmp_path: Path) -> None:
+    async def story(here: House, cable: Wire, heard: Listener) -> None:
+        db = await here.launch("sleep", "60", name="db", host={"NetworkMode": "a"})
+        far = await here.launch("sleep", "60", name="far", host={"NetworkMode": "b"})
+        old = await here.launch("sleep", "60", name="old")
+        links: dict[str, Any] = {"EndpointsConfig": {"a": {"Links": ["db:store", "/db", "far:x"]}}}
+        web = await here.launch("sleep", "60", name="web", host={"NetworkMode": "a"}, NetworkingConfig=links)
+        text = here.runtime.seen[web]["/etc/hosts"].decode()
+        short = db[:12]
+        assert f"10.60.0.2\tstore {short} db\n" in text
+        assert f"10.60.0.2\tdb {short}\n" in text
+        assert "far" not in text, "it is on no network with it"
+        shown = (await here.engine.inspect(web)).network["Networks"]["a"]
+        assert shown["Links"] == ["db:store", "/db", "far:x"]
+        await here.engine.network_connect("b", web, {"Links": ["far:away"]})
+        hosts = (here.engine._core.layout.files(web) / "hosts").read_text()
+        assert f"10.61.0.2\taway {far[:12]} far\n" in hosts
+        assert hosts.count("store") == 1
+
+        plain = await here.launch("sleep", "60", name="plain", host={"Links": ["old:db", "/old:/plain/o"]})
+        text = here.runtime.seen[plain]["/etc/hosts"].decode()
+        address = (await here.engine.inspect(old)).network["Networks"]["bridge"]["IPAddress"]
+        assert f"{address}\tdb {old[:12]} old\n{address}\to {old[:12]} old\n" in text
+        await here.engine.stop(old, timeout=0)
+        late = await here.create("sleep", "60", name="late", host={"Links": ["old:db"]})
+        with pytest.raises(Conflict) as caught:
+            await here.engine.start(late)
+        assert caught.value.message == "Cannot link to a non running container: /old AS /late/db"
+        for bad in ("db:a b", "db:x\n1.2.3.4\ty", "", ":x"):
+            with pytest.raises(InvalidArgument, match=r"^bad format for links: "):
+                await here.create("true", host={"Links": [bad]})
+            with pytest.raises(InvalidArgument, match=r"^bad format for links: "):
+                await here.engine.network_connect("b", db, {"Links": [bad]})
 
     play(tmp_path, story)
 

@@ -72,6 +72,8 @@ def _host(
             "ExtraHosts": list(o["add_host"]),
             "Dns": list(o["dns"]),
             "DnsSearch": list(o["dns_search"]),
+            "DnsOptions": list(o["dns_option"]),
+            "Links": list(o["link"]),
             "CapAdd": list(o["cap_add"]),
             "CapDrop": list(o["cap_drop"]),
             "SecurityOpt": [_security(text) for text in o["security_opt"]],
@@ -162,6 +164,9 @@ def _health(o: Mapping[str, Any]) -> dict[str, Any] | None:
     return shape or None
 
 
+_PREDEFINED = ("default", "bridge", "host", "none")
+
+
 def _endpoints(o: Mapping[str, Any], networks: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     """Settings per network; --network-alias, --ip and --mac-address are the first one's, as in docker."""
     plain = drop_empty(
@@ -169,6 +174,7 @@ def _endpoints(o: Mapping[str, Any], networks: list[tuple[str, dict[str, Any]]])
             "Aliases": list(o["network_alias"]),
             "IPAMConfig": drop_empty({"IPv4Address": o["ip"], "IPv6Address": o["ip6"]}) or None,
             "MacAddress": o["mac_address"],
+            "Links": list(o["link"]) if networks and networks[0][0] not in _PREDEFINED else [],
         }
     )
     found = networks or [("default", {})]

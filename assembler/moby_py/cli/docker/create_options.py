@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
+from moby_py.cli.docker import complete
+
+_COMPLETED = {"--network": ("network",), "--link": ("container",), "--volumes-from": ("container",)}
 F = TypeVar("F", bound=Callable[..., Any])
 
 MANY = (
@@ -23,6 +26,8 @@ MANY = (
     (("--add-host",), "HOST:IP", "A further line in /etc/hosts."),
     (("--dns",), "IP", "A name server."),
     (("--dns-search",), "DOMAIN", "A search domain."),
+    (("--dns-option",), "OPTION", "An option of /etc/resolv.conf."),
+    (("--link",), "CONTAINER[:NAME]", "A name for a neighbour, of its own."),
     (("--cap-add",), "CAP", "Give a capability."),
     (("--cap-drop",), "CAP", "Take a capability away (ALL for all)."),
     (("--security-opt",), "OPT", "seccomp=FILE|unconfined, no-new-privileges, ..."),
@@ -95,7 +100,15 @@ FLAGS = (
 def create_options(function: F) -> F:
     """All of them; they arrive as keyword arguments named after their long forms."""
     for names, metavar, text in reversed(MANY):
-        function = click.option(*names, _key(names), metavar=metavar, multiple=True, help=text)(function)
+        kinds = _COMPLETED.get(names[0])
+        function = click.option(
+            *names,
+            _key(names),
+            metavar=metavar,
+            multiple=True,
+            help=text,
+            shell_complete=complete.names(*kinds) if kinds else None,
+        )(function)
     for names, metavar, text in reversed(TEXT):
         function = click.option(*names, _key(names), metavar=metavar, default="", help=text)(function)
     for names, text in reversed(NUMBERS):

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from moby_py.cli.docker import parsing, table
-from moby_py.cli.docker.client import client, filters, segment
+from moby_py.cli.docker.client import ApiError, client, filters, segment
 from moby_py.cli.docker.complete import names
 from moby_py.cli.docker.each import each
 from moby_py.cli.docker.options import listing, truncating
@@ -92,6 +92,7 @@ def _holder(config: list[dict[str, Any]], value: str, option: str) -> dict[str, 
 @click.option("--alias", multiple=True, metavar="NAME", help="A further name on that network.")
 @click.option("--ip", default="", metavar="IP", help="Its address there.")
 @click.option("--ip6", default="", metavar="IP", help="Its IPv6 address there.")
+@click.option("--link", multiple=True, metavar="CONTAINER[:NAME]", help="A name for a neighbour, of its own.")
 @click.option("--driver-opt", multiple=True, metavar="KEY=VALUE", help="An option for the driver.")
 @click.option("--gw-priority", type=int, default=0, metavar="N", help="The highest has the default route.")
 @click.argument("network", shell_complete=names("network"))
@@ -102,6 +103,7 @@ def connect(
     alias: tuple[str, ...],
     ip: str,
     ip6: str,
+    link: tuple[str, ...],
     driver_opt: tuple[str, ...],
     gw_priority: int,
 ) -> None:
@@ -109,6 +111,7 @@ def connect(
     settings = {
         "Aliases": list(alias),
         "IPAMConfig": parsing.drop_empty({"IPv4Address": ip, "IPv6Address": ip6}) or None,
+        "Links": list(link),
         "DriverOpts": parsing.pairs(driver_opt, "--driver-opt"),
         "GwPriority": gw_priority,
     }
@@ -137,7 +140,10 @@ def list_(filter_: tuple[str, ...], quiet: bool, no_trunc: bool, template: str, 
             "Name": item["Name"],
             "Driver": item["Driver"],
             "Scope": item["Scope"],
-            "Internal": "true" if item["Internal"] else "false",
+            "IPv4": _flag(item.get("EnableIPv4", True)),
+            "IPv6": _flag(item["EnableIPv6"]),
+            "Internal": _flag(item["Internal"]),
+            "CreatedAt": item["Created"],
             "Labels": ",".join(f"{k}={v}" for k, v in sorted((item["Labels"] or {}).items())),
         }
         for item in found
@@ -146,9 +152,22 @@ def list_(filter_: tuple[str, ...], quiet: bool, no_trunc: bool, template: str, 
     table.show(columns, rows, quiet="ID" if quiet else "", template=template, raw=found, as_json=as_json)
 
 
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
 @click.command(name="rm", epilog="\b\nExample:\n  NAME network rm back")
+@click.option("-f", "--force", is_flag=True, help="No error for what is not there.")
 @click.argument("names", nargs=-1, required=True, metavar="NETWORK...", shell_complete=names("network"))
-def remove(names: tuple[str, ...]) -> int:
+def remove(names: tuple[str, ...], force: bool) -> int:
     """Remove networks that nothing is attached to."""
     api = client()
-    return each(names, lambda name: api.delete(f"/networks/{segment(name)}"))
+
+    def one(name: str) -> None:
+        try:
+            api.delete(f"/networks/{segment(name)}")
+        except ApiError as error:
+            if not (force and error.status == 404):
+                raise
+
+    return each(names, one)

@@ -1,4 +1,4 @@
-"""Networks, straight from the network component."""
+"""Networks, straight from the engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import web
 from moby_components.api.docker import respond
 from moby_components.api.docker.pruning import Pruning
 from moby_components.api.docker.shapes import objects
-from moby_py.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
+from moby_py.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,6 +66,11 @@ async def create(call: Call) -> web.Response:
     name = body.get("Name") or ""
     if not isinstance(name, str) or not name:
         raise InvalidArgument("network name cannot be empty")
+    if body.get("EnableIPv4") is False:
+        raise Unsupported(
+            f"cannot create network {name[:100]} - networks without IPv4 are not supported",
+            hint="leave --ipv4=false away; --ipv6 gives it both",
+        )
     record = await call.backend.engine.network_create(
         name,
         driver=body.get("Driver") or "",

@@ -8,6 +8,7 @@ from pathlib import Path
 from moby_components.common import mounts as mounting
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
+from moby_components.engine.moby.networking import links
 from moby_components.engine.moby.networking.endpoints import Joined
 from moby_components.engine.moby.networking.etc import of_host
 from moby_components.engine.moby.rendering import etc_files
@@ -79,7 +80,7 @@ def etc_mounts(core: Core, entry: Entry, joined: Joined) -> list[Mount]:
     folder = core.layout.files(owner.id)
     if joined.donor is None:
         folder.mkdir(mode=0o711, exist_ok=True)
-        for name, text in _etc_texts(entry, joined).items():
+        for name, text in _etc_texts(core, entry, joined).items():
             path = folder / name
             path.write_text(text, encoding="utf-8")
             path.chmod(0o644)
@@ -93,11 +94,11 @@ def etc_mounts(core: Core, entry: Entry, joined: Joined) -> list[Mount]:
     ]
 
 
-def _etc_texts(entry: Entry, joined: Joined) -> dict[str, str]:
+def _etc_texts(core: Core, entry: Entry, joined: Joined) -> dict[str, str]:
     record, host = entry.record, entry.record.host
     on_host = joined.sandbox.mode == "host"
     name = own_hostname(record.intent, record.id, on_host)
-    extra = etc_files.extra_hosts(host)
+    extra = (*etc_files.extra_hosts(host), *links.neighbours(core, entry, strict=True))
     addresses = [a.partition("/")[0] for at in joined.attachments for a in (at.ipv4, at.ipv6) if a]
     gateways = [at.gateway4 for at in joined.attachments if at.gateway4]
     domain = record.intent.get("Domainname") or ""

@@ -7,11 +7,13 @@ container with the old one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from moby_components.engine.moby.core import Core
 from moby_components.engine.moby.entry import Entry
+from moby_components.engine.moby.networking import links
 from moby_components.engine.moby.networking.naming import bare
 from moby_components.engine.moby.rendering import etc_files
 from moby_components.engine.moby.rendering.spec import own_hostname
@@ -28,7 +30,11 @@ async def refresh(core: Core, entry: Entry, pairs: Sequence[tuple[AttachRequest,
     domain = entry.record.intent.get("Domainname") or ""
     addresses = [bare(a) for _, at in pairs for a in (at.ipv4, at.ipv6) if a]
     text = resolv_conf(entry, core.naming.servers(pairs))
-    await asyncio.to_thread(_write, folder, addresses, hostname, domain, text)
+    linked = [f"{address}\t{names}\n" for names, address in links.neighbours(core, entry, strict=False)]
+    own = [etc_files.own_line(address, hostname, domain) for address in addresses]
+    await asyncio.to_thread(
+        _write, folder, linked, own, partial(etc_files.is_own, hostname=hostname, domainname=domain), text
+    )
 
 
 def resolv_conf(entry: Entry, servers: tuple[str, ...]) -> str:
@@ -45,13 +51,15 @@ def of_host(path: str) -> str:
         return ""
 
 
-def _write(folder: Path, addresses: list[str], hostname: str, domain: str, resolv: str) -> None:
+def _write(
+    folder: Path, linked: list[str], own: list[str], is_own: Callable[[str], bool], resolv: str
+) -> None:
     hosts = folder / "hosts"
     if hosts.exists() and hosts.stat().st_size < LARGEST:
         lines = hosts.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-        kept = [line for line in lines if not etc_files.is_own(line, hostname, domain)]
-        own = [etc_files.own_line(address, hostname, domain) for address in addresses]
-        hosts.write_text("".join([*kept, *own]), encoding="utf-8")
+        kept = [line for line in lines if not is_own(line)]
+        new = [line for line in linked if line not in kept]
+        hosts.write_text("".join([*kept, *new, *own]), encoding="utf-8")
     path, mark = folder / "resolv.conf", folder / ".resolv.conf"
     if path.exists() and mark.exists() and path.read_bytes() == mark.read_bytes():
         path.write_text(resolv, encoding="utf-8")

@@ -27,6 +27,8 @@ async def connect(core: Core, entry: Entry, network: NetworkRecord, settings: Ma
     if wishes.find(core.networks, before.endpoints, network) is not None:
         raise PermissionDenied(f"endpoint with name {record.name} already exists in network {network.name}")
     wish = wishes.of_settings(network, settings, record)
+    for link in wish.links:
+        core.get(link.partition(":")[0])
     known = [it for w in before.endpoints if (it := core.networks.find(w.network)) is not None]
     wishes.check_company([*known, network], joins=network)
     if record.live:
@@ -34,6 +36,7 @@ async def connect(core: Core, entry: Entry, network: NetworkRecord, settings: Ma
     wishes.store(record, (*before.endpoints, wish))
     if record.live:
         endpoints.show(core, entry)
+        await etc.refresh(core, entry, endpoints.joined(core, entry))
     else:
         record.network = shown.idle(wishes.wanted(record, core.networks.default), core.networks.find)
     core.save(entry)
@@ -132,7 +135,6 @@ async def _join_now(core: Core, entry: Entry, network: NetworkRecord, wish: Wish
         if publisher is not None:
             await _publish(core, entry, publisher, before.ports)
         raise
-    await etc.refresh(core, entry, endpoints.joined(core, entry))
 
 
 async def _undo(core: Core, entry: Entry, network: NetworkRecord, before: NetworkRecord | None) -> None:

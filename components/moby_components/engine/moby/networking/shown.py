@@ -61,7 +61,7 @@ def _endpoint(
     asked = (("IPv4Address", wish.ipv4), ("IPv6Address", wish.ipv6))
     return {
         "IPAMConfig": {key: value for key, value in asked if value} or None,
-        "Links": None,
+        "Links": list(wish.links) or None,
         "Aliases": list(wish.aliases[:-1]) or None,
         "MacAddress": attachment.mac if attachment else "",
         "DriverOpts": dict(wish.options) or None,

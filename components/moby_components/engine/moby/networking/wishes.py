@@ -39,7 +39,7 @@ def store(record: Record, wishes: tuple[Wish, ...]) -> None:
 
 
 def load(data: Mapping[str, Any]) -> Wish:
-    return Wish(**{**data, "aliases": tuple(data["aliases"])})
+    return Wish(**{**data, "aliases": tuple(data["aliases"]), "links": tuple(data.get("links") or ())})
 
 
 def of_settings(network: NetworkRecord, settings: Mapping[str, Any], record: Record) -> Wish:

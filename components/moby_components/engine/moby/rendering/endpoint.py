@@ -13,6 +13,7 @@ from moby_py.errors import InvalidArgument
 IFNAME = "com.docker.network.endpoint.ifname"
 MOST_ALIASES, MOST_OPTIONS, MOST_PORTS = 256, 256, 8192
 _ALIAS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
+_LINK = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(:[A-Za-z0-9_./-]{1,253})?")
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 _NOT_FREE = frozenset({"lo", "all", "default"})
 _PRIORITIES = 1 << 31
@@ -24,6 +25,7 @@ def check_settings(settings: object) -> None:
     if not isinstance(settings, Mapping):
         raise InvalidArgument("invalid endpoint settings - they are not an object")
     _aliases(settings.get("Aliases"))
+    check_links(settings.get("Links"))
     _addresses(settings.get("IPAMConfig"))
     hardware = settings.get("MacAddress")
     if hardware is not None and not isinstance(hardware, str):
@@ -43,6 +45,17 @@ def check_settings(settings: object) -> None:
             raise InvalidArgument("invalid endpoint settings - DriverOpts holds something that is no text")
         if options.get(IFNAME):
             check_interface(options[IFNAME])
+
+
+def check_links(value: object) -> None:
+    """CONTAINER[:NAME], which goes into /etc/hosts. Raises InvalidArgument."""
+    if value is None:
+        return
+    if not isinstance(value, list | tuple) or len(value) > MOST_ALIASES:
+        raise InvalidArgument(f"invalid links - they are not a list of at most {MOST_ALIASES} texts")
+    for link in value:
+        if not isinstance(link, str) or not _LINK.fullmatch(link):
+            raise InvalidArgument(f"bad format for links: {str(link)[:100]}")
 
 
 def check_interface(name: str) -> None:

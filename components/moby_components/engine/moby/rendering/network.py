@@ -26,6 +26,8 @@ class Wish:
     mac: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
+    links: tuple[str, ...] = ()
+    """CONTAINER[:NAME] of neighbours that it knows by names of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def check(body: Mapping[str, Any], id: str) -> None:
     domain = body.get("Domainname") or ""
     if domain and (len(domain) > 64 or not _HOST_NAME.fullmatch(domain)):
         raise InvalidArgument(f"invalid domainname format: {domain[:100]}")
+    endpoint.check_links((body.get("HostConfig") or {}).get("Links"))
     endpoint.check_ports((body.get("HostConfig") or {}).get("PortBindings") or {})
     for settings in ((body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}).values():
         endpoint.check_settings(settings or {})
@@ -146,4 +149,5 @@ def wish(network: str, settings: Mapping[str, Any], body: Mapping[str, Any], id:
         mac=settings.get("MacAddress") or body.get("MacAddress") or "",
         options=dict(settings.get("DriverOpts") or {}),
         priority=int(settings.get("GwPriority") or 0),
+        links=tuple(settings.get("Links") or ()),
     )
