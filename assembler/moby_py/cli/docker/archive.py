@@ -14,6 +14,7 @@ import click
 from moby_py.cli.docker import progress
 from moby_py.cli.docker.client import client
 from moby_py.cli.docker.complete import names
+from moby_py.cli.docker.http import Response
 from moby_py.errors import MobyError
 
 PIECE = 1024 * 1024
@@ -29,6 +30,11 @@ def save(names: tuple[str, ...], output: str) -> None:
     if not output and sys.stdout.isatty():
         raise MobyError("will not write a tar file to a terminal - redirect it", hint="save -o FILE IMAGE")
     response = client().send("GET", "/images/get", query={"names": list(names)})
+    keep(response, output)
+
+
+def keep(response: Response, output: str) -> None:
+    """Write an answer to a file, whole or not at all; "": to stdout."""
     try:
         if not output:
             for piece in response.pieces():
@@ -38,8 +44,7 @@ def save(names: tuple[str, ...], output: str) -> None:
         part = Path(output + ".part")
         try:
             with part.open("wb") as file:
-                for piece in response.pieces():
-                    file.write(piece)
+                file.writelines(response.pieces())
             part.replace(output)
         except BaseException:
             part.unlink(missing_ok=True)

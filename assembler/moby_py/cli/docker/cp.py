@@ -34,7 +34,8 @@ PIECE = 1 << 20
 def cp(source: str, target: str, archive: bool, follow_link: bool, quiet: bool) -> None:
     """Copy files between a container and here.
 
-    A folder ending in `/.` means its content, `-` a tar on stdin or stdout. A target that exists as a folder gets the source in it.
+    A folder ending in `/.` means its content, `-` a tar on stdin or stdout. A target that exists
+    as a folder gets the source in it.
     """
     del quiet
     inside, outside = _split(source), _split(target)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
+from moby_py.cli.docker.archive import keep
 from moby_py.cli.docker.client import client, segment
 from moby_py.cli.docker.complete import names
 from moby_py.errors import MobyError
@@ -19,20 +19,4 @@ def export(container: str, output: str) -> None:
     """Write a container's file system, without volumes, to a tar."""
     if not output and sys.stdout.isatty():
         raise MobyError("will not write a tar file to a terminal - redirect it", hint="export -o FILE NAME")
-    answer = client().send("GET", f"/containers/{segment(container)}/export")
-    try:
-        if not output:
-            for piece in answer.pieces():
-                sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
-            return
-        part = Path(output + ".part")
-        try:
-            with part.open("wb") as file:
-                file.writelines(answer.pieces())
-            part.replace(output)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    finally:
-        answer.close()
+    keep(client().send("GET", f"/containers/{segment(container)}/export"), output)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TypeVar
 
 from moby_components.common import mounts
 from moby_components.common.inroot import open_in_root
+from moby_components.common.netns import in_thread
 from moby_components.common.rooted import make_dirs
 from moby_py.model import FsMount
 
@@ -56,21 +56,7 @@ class Plan:
 def in_view(plan: Plan, work: Callable[[Path], T]) -> T:
     """The result of `work`, called with the root's path in a thread that alone sees it. Blocks; raises
     what `work` raises, and OSError where something cannot be mounted."""
-    found: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            found.append(_inside(plan, work))
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="container files")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return found[0]
+    return in_thread(lambda: _inside(plan, work))
 
 
 def _inside(plan: Plan, work: Callable[[Path], T]) -> T:

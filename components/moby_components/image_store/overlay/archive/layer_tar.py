@@ -7,9 +7,9 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from moby_components.common.tree.attributes import xattrs
 from moby_components.common.tree.tarring import END, Member, header, member_of, padding
 from moby_components.image_store.overlay.rootfs.changes import DELETED, Delta, deltas
-from moby_components.image_store.overlay.rootfs.copying import xattrs
 from moby_components.image_store.overlay.rootfs.view import View
 
 _CHUNK = 1 << 20

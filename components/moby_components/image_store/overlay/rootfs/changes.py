@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from moby_components.common.tree.attributes import xattrs
 from moby_components.image_store.overlay.rootfs import marks
-from moby_components.image_store.overlay.rootfs.copying import xattrs
 from moby_components.image_store.overlay.rootfs.view import Node, View
 from moby_py.errors import DataError
 from moby_py.model import Change

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 
+from moby_components.common.tree.attributes import xattrs
+
 _CHUNK = 1 << 24
 _FORBIDDEN = (errno.EPERM, errno.EINVAL, errno.EOVERFLOW, errno.ENOTSUP)
-_OVERLAY = ("trusted.overlay.", "user.overlay.")
 
 
 def copy_node(source: bytes, found: os.stat_result, directory: int, name: bytes, *, lenient: bool) -> None:
@@ -55,26 +55,6 @@ def copy_attributes(
                 raise
     times = (found.st_atime_ns, found.st_mtime_ns)
     os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
-
-
-def xattrs(where: bytes | int) -> dict[str, bytes]:
-    """Extended attributes, without overlayfs's own."""
-    follow = isinstance(where, int)
-    result: dict[str, bytes] = {}
-    try:
-        names = os.listxattr(where) if follow else os.listxattr(where, follow_symlinks=False)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return result
-        raise
-    for name in names:
-        if name.startswith(_OVERLAY):
-            continue
-        with contextlib.suppress(OSError):  # gone meanwhile, or not for this user to see
-            result[name] = (
-                os.getxattr(where, name) if follow else os.getxattr(where, name, follow_symlinks=False)
-            )
-    return result
 
 
 def _copy_file(source: bytes, directory: int, name: bytes) -> None:
