@@ -41,10 +41,11 @@ say "an image: from a registry when one answers, else made of this host's own pr
 image=docker.io/library/busybox:latest
 if timeout 15 "$out/bin/$name" pull -q $image 2>/dev/null; then
     echo "pulled $image"
+    lookup=nslookup
 else
     echo "no registry answers here; making demo/tools out of programs of this host"
-    image=demo/tools
-    me image from-host --tag $image sh echo ls cat id sleep uname
+    image=demo/tools lookup="getent hosts"
+    me image from-host --tag $image sh echo ls cat id sleep uname getent
 fi
 me images
 
@@ -63,6 +64,29 @@ say "a secret: a file inside, and nowhere else"
 printf 'correct horse' | me secret create db_password -
 me run --rm --secret db_password $image cat /run/secrets/db_password
 echo
+
+say "a volume outlives its containers"
+me run --rm -v notes:/notes $image sh -c 'echo kept > /notes/one'
+me run --rm -v notes:/notes $image cat /notes/one
+
+word=bridge
+[ "$(id -u)" = 0 ] || word=pasta
+say "another network is one word away ($word), and everything stays"
+if "$moby" check "$blueprint" --set components.network=$word >/dev/null 2>&1; then
+    me stop -t 0 worker
+    show "$moby" build "$blueprint" --set components.network=$word -o "$out"
+    show "$moby" down "$out"
+    show "$moby" up -d "$out"
+    me network create lan
+    me run -d --name db --network lan -v notes:/notes $image sleep 60
+    me run --rm --network lan $image $lookup db
+    me exec db cat /notes/one
+    me start worker
+    me ps
+    me rm -f db
+else
+    echo "not on this host; moby-py check $blueprint --set components.network=$word says why"
+fi
 
 say "and everything down again"
 me rm -f worker

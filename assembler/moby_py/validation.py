@@ -131,7 +131,8 @@ def _check(item: Selection, blueprint: Blueprint, registry: Schemas, problems: P
     use = join(item.path, "use")
     if item.use not in names:
         shown = source.shown(use) or item.use
-        hint = suggestion(item.use, names, f"known are {', '.join(names)}")
+        known = f"known are {', '.join(names)}" if len(names) > 1 else f"there is only {names[0]}"
+        hint = suggestion(item.use, names, known)
         problems.add(source.location(use), use, f'there is no {item.kind} named "{shown}"', hint)
         return None
     try:

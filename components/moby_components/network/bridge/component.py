@@ -107,7 +107,10 @@ def _ipam(options: Mapping[str, Any]) -> dict[str, Any]:
             network = ipaddress.ip_network(subnet)
             inside = not gateway or ipaddress.ip_address(gateway) in network
         except ValueError as error:
-            raise InvalidArgument(f"the default network cannot be made - {error}") from None
+            raise InvalidArgument(
+                f"the default network cannot be made - {error}",
+                hint="write subnet and gateway of network/bridge as in 10.88.0.0/16 and 10.88.0.1",
+            ) from None
         if not inside:
             raise InvalidArgument(f"gateway {gateway} is not in {subnet}")
         config.append({"Subnet": str(network)} | ({"Gateway": gateway} if gateway else {}))
