@@ -66,9 +66,11 @@ def _show(made: Plan | None, report: HostReport, *, as_json: bool) -> None:
         return
     if made:
         click.echo(f"{click.style(made.blueprint.name, bold=True)}: {parts_line(made.wiring)}\n")
-    named = any(f.users for f in report.findings)
-    rows = [(f.status, *([_short(f.users)] if named else []), f.what) for f in report.findings]
-    for finding, line in zip(report.findings, columns(rows), strict=True):
+    # Two probes may come to the same words; they are said once.
+    findings = list({(f.status, f.users, f.what): f for f in report.findings}.values())
+    named = any(f.users for f in findings)
+    rows = [(f.status, *([_short(f.users)] if named else []), f.what) for f in findings]
+    for finding, line in zip(findings, columns(rows), strict=True):
         status = finding.status
         click.echo(click.style(status, fg=COLOURS[status]) + line[len(status) :])
         if finding.why and status != "ok":

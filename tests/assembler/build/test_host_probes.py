@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,15 @@ def test_facts_about_this_host_are_never_missing() -> None:
     assert {f.name for f in report.findings} >= set(probes.FEATURES)
     assert report.missing == ()
     assert all(f.hint for f in report.findings if f.status == "warn" and f.name != "raising-limits")
+
+
+def test_check_says_nothing_twice() -> None:
+    lines = subprocess.run(
+        [sys.executable, "-m", "moby_py", "check"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    said = [line for line in lines if not line.startswith(" ")]  # a hint may serve two
+    assert said
+    assert len(set(said)) == len(said)
 
 
 MOUNTS = {
