@@ -13,10 +13,10 @@ import pytest
 
 import moby_components.image_store.overlay as package
 from components.image_store.rooms import mounted, opened, refused, run_in, single, state_of, stream
+from moby_components.common.tree.limits import Limits
 from moby_components.image_store.overlay.content.index import Index
 from moby_components.image_store.overlay.rootfs import modes
 from moby_components.image_store.overlay.store import Overlay
-from moby_components.common.tree.limits import Limits
 from moby_py.errors import Unavailable
 from moby_py.testing.room import make_context
 from support.layers import directory, file, opaque, tar

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.image_store.rooms import tree
-from moby_components.common.tree.tarring import END, Member, header
-from moby_components.image_store.overlay.unpack.extract import unpack
 from moby_components.common.tree.header import TarReader
 from moby_components.common.tree.limits import Limits
 from moby_components.common.tree.source import Source
+from moby_components.common.tree.tarring import END, Member, header
+from moby_components.image_store.overlay.unpack.extract import unpack
 from moby_py.errors import DataError
 
 

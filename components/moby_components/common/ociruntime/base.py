@@ -157,7 +157,7 @@ class OciBase(Runtime):
         log, more = task.dir.path / "runtime.log", more_of(task)
         await self.cli.command(log, what, *args, more=more, through=self.through(what, more))
 
-    def through(self, what: str, more: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+    def through(self, what: str, more: Sequence[str]) -> Sequence[str]:
         """Words before the program's for one of its commands; `more` are the container's arguments."""
         return ()
 
