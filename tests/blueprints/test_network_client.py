@@ -111,6 +111,10 @@ def test_what_create_and_rm_refuse(moby: TestPlatform) -> None:
         (("--subnet", "10.80.0.0/25", "x"), overlap),
         (("-d", "nope", "x"), 'error looking up plugin nope: plugin "nope" not found'),
         (("-d", "host", "x"), 'only one instance of "host" network is allowed'),
+        (
+            ("--ipv4=false", "--ipv6", "x"),
+            "cannot create network x - networks without IPv4 are not supported",
+        ),
         (("--ipam-driver", "nope", "x"), 'error looking up plugin nope: plugin "nope" not found'),
         (("--subnet", "10.81.0.1/24", "x"), "invalid subnet 10.81.0.1/24: it should be 10.81.0.0/24"),
         (
