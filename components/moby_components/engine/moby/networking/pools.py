@@ -69,10 +69,11 @@ def pool(config: Mapping[str, Any]) -> Pool:
     subnet = _subnet(str(config.get("Subnet") or ""))
     chosen = subnet
     if config.get("IPRange"):
-        chosen = _network(str(config["IPRange"]), f"invalid ip-range {config['IPRange']}")
+        shown = _said(str(config["IPRange"]))
+        chosen = _network(str(config["IPRange"]), f"invalid ip-range {shown}")
         if chosen.version != subnet.version or not _within(chosen, subnet):
             raise InvalidArgument(
-                f"invalid ip-range {config['IPRange']}: parent subnet {subnet} doesn't contain ip-range"
+                f"invalid ip-range {shown}: parent subnet {subnet} doesn't contain ip-range"
             )
     if config.get("Gateway"):
         gateway = _inside(str(config["Gateway"]), subnet, "gateway")
@@ -149,7 +150,7 @@ def check_mac(text: str) -> str:
 
 
 def _subnet(text: str) -> Net:
-    net = _network(text, f"invalid subnet {text}")
+    net = _network(text, f"invalid subnet {_said(text)}")
     if net.prefixlen < 8 or (net.version == 6 and net.max_prefixlen - net.prefixlen > LARGEST_HOST_PART + 16):
         raise InvalidArgument(f"invalid subnet {text}: it is larger than any network of one host")
     if any(_overlaps(net, other) for other in _SPECIAL):
@@ -174,10 +175,15 @@ def _inside(text: str, subnet: Net, what: str) -> Address:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise InvalidArgument(f"invalid {what} {text}: invalid address") from None
+        raise InvalidArgument(f"invalid {what} {_said(text)}: invalid address") from None
     if address not in subnet:
         raise InvalidArgument(f"invalid {what} {text}: parent subnet {subnet} doesn't contain this address")
     return address
+
+
+def _said(text: str) -> str:
+    """A client's word in a message: short and on one line."""
+    return text if len(text) <= 64 and text.isprintable() else repr(text[:64])
 
 
 def _within(one: Net, whole: Net) -> bool:
