@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import marshal
 import os
 import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from moby_py.errors import Conflict, InvalidArgument, RuntimeFailed
 
 MONITOR = Path(__file__).parent / "monitor" / "__main__.py"
 PATIENCE = 60.0
+_TRIES = 10
 """Seconds that making a container may take; a hanging file system is the usual reason."""
 
 
@@ -109,9 +111,20 @@ async def clear(directory: TaskDir) -> None:
 
 
 def forget(directory: TaskDir) -> None:
-    """Remove the directory: last, since without it nothing else of the process can be found."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(directory.path)
+    """Remove the directory: last, since without it nothing else of the process can be found. A monitor
+    that was just being born when the daemon was killed may still write its first files: once more then."""
+    for again in range(_TRIES):
+        try:
+            shutil.rmtree(directory.path)
+        except FileNotFoundError:
+            if not directory.path.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or again == _TRIES - 1:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 async def end(directory: TaskDir) -> None:
