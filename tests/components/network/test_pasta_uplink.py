@@ -171,3 +171,13 @@ def test_the_uplink_of_a_lost_world_is_ended_and_nobody_else(tmp_path: Path) -> 
             time.sleep(0.1)
             assert other.poll() is None
             other.kill()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["pasta", "slirp4netns"])
+def test_the_hosts_shared_mounts_stay(name: str, tmp_path: Path) -> None:
+    """`ip netns add` shares /run/netns; slirp4netns's sandbox unmounted it from the whole host."""
+    with lab() as here, a_world(tmp_path) as world, running(service(world, name), *here.prefix):
+        asyncio.run(asyncio.wait_for(world.linked(), 10))
+        time.sleep(0.3)  # its sandbox comes after its interface
+        assert f" /run/netns/{here.host} " in Path("/proc/self/mountinfo").read_text()

@@ -7,6 +7,7 @@ opens. RECORD gets our pid, which the program keeps.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 PATIENCE = 5.0
+CLONE_NEWNS, MS_REC, MS_SLAVE = 0x20000, 0x4000, 0x80000
 
 
 def main(world: str, record: str, argv: list[str]) -> None:
@@ -29,8 +31,19 @@ def main(world: str, record: str, argv: list[str]) -> None:
     with contextlib.suppress(PermissionError):
         os.setsid()  # no Ctrl-C of a terminal is meant for it
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # pasta takes an ignored one for an error
+    leave_mounts_alone()
     os.chdir("/")
     os.execv(argv[0], argv)  # noqa: S606 - no shell is meant
+
+
+def leave_mounts_alone() -> None:
+    """What the program unmounts, it unmounts for itself. slirp4netns's sandbox lets go of all mounts
+    below its root but makes only the root private: what others share (`ip netns add` shares /run/netns)
+    would go from the whole host. A slave of the host's mounts still sees those end that end there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None) != 0:
+        code = ctypes.get_errno()
+        sys.exit(f"cannot keep the host's mounts apart: {os.strerror(code)}")
 
 
 def is_pinned(path: str, namespaces: int) -> bool:
