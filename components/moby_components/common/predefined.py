@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from moby_py.errors import Unsupported
 from moby_py.kinds import Network
@@ -18,6 +18,21 @@ def records(*names: str) -> tuple[NetworkRecord, ...]:
     return tuple(
         NetworkRecord(id="", name=name, driver=DRIVER[name], sandbox=SANDBOX[name], builtin=True)
         for name in names
+    )
+
+
+def default(driver: str, **more: Any) -> NetworkRecord:
+    """The default network, by Docker's name for it on every component so that containers carry over:
+    addresses from the engine and, as in Docker, no names. `more` are further fields of the record."""
+    return NetworkRecord(
+        id="",
+        name="bridge",
+        driver=driver,
+        sandbox="private",
+        addressing="engine",
+        names="none",
+        builtin=True,
+        **more,
     )
 
 

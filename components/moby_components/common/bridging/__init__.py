@@ -11,6 +11,7 @@ forge), and all of it can be rebuilt from the engine's records alone.
 """
 
 from moby_components.common.bridging.bridges import Bridges
+from moby_components.common.bridging.network import BridgedNetwork
 from moby_components.common.bridging.plan import Defaults
 
-__all__ = ["Bridges", "Defaults"]
+__all__ = ["BridgedNetwork", "Bridges", "Defaults"]

@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from moby_components.common import predefined
-from moby_components.common.bridging import Bridges, Defaults
+from moby_components.common.bridging import BridgedNetwork, Bridges, Defaults
 from moby_py.component import Context
 from moby_py.errors import InvalidArgument, Unavailable
-from moby_py.kinds import Network
 from moby_py.model import Attachment, AttachRequest, Endpoint, NetworkRecord
 from moby_py.needs import Feature, Need
 
 NAME_OPTION = "com.docker.network.bridge.name"
 
 
-class BridgeNetwork(Network):
+class BridgeNetwork(BridgedNetwork):
     """Ordinary networks for a platform of root; "host" and "none" for those who ask."""
 
     name: ClassVar[str] = "bridge"
@@ -40,17 +39,11 @@ class BridgeNetwork(Network):
 
     def predefined(self) -> Sequence[NetworkRecord]:
         named = self.options["bridge_name"]
-        default = NetworkRecord(
-            id="",
-            name="bridge",
-            driver="bridge",
-            sandbox="private",
-            addressing="engine",
-            names="none",
+        default = predefined.default(
+            "bridge",
             ipv6=bool(self.options["subnet6"]),
             ipam=_ipam(self.options),
             options={NAME_OPTION: named} if named else {},
-            builtin=True,
         )
         return (default, *predefined.records("host", "none"))
 
@@ -64,20 +57,6 @@ class BridgeNetwork(Network):
 
     async def close(self) -> None:
         await self._bridges.close()
-
-    async def plan(self, draft: NetworkRecord) -> NetworkRecord:
-        record = self._bridges.plan(draft)
-        await self._bridges.check(record)
-        return record
-
-    async def create(self, network: NetworkRecord) -> NetworkRecord:
-        if network.sandbox == "private":
-            await self._bridges.create(network)
-        return network
-
-    async def remove(self, network: NetworkRecord) -> None:
-        if network.sandbox == "private":
-            await self._bridges.remove(network)
 
     async def attach(self, request: AttachRequest) -> Attachment:
         if request.network.sandbox != "private":

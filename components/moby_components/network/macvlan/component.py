@@ -26,6 +26,7 @@ from moby_components.common.netlink import (
     set_link,
 )
 from moby_components.common.netns import in_netns
+from moby_components.common.predefined import default as default_network
 from moby_components.common.predefined import idle, records
 from moby_components.network.macvlan import parents
 from moby_components.network.macvlan.links import MODES, add_macvlan
@@ -69,17 +70,11 @@ class Macvlan(Network):
         six = self.options.get("subnet6")
         if six:
             pools.append({"Subnet": str(six)})
-        default = NetworkRecord(
-            id="",
-            name="bridge",
-            driver="macvlan",
-            sandbox="private",
-            addressing="engine",
-            names="none",
+        default = default_network(
+            "macvlan",
             ipv6=bool(six),
             ipam={"Driver": "default", "Options": None, "Config": [pool for pool in pools if pool]},
             options={"parent": parent, "macvlan_mode": str(self.options.get("mode") or "bridge")},
-            builtin=True,
         )
         return (default, *records("host", "none"))
 

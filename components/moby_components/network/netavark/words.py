@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from moby_components.common import predefined
 from moby_py.errors import InvalidArgument, Unsupported
 from moby_py.model import AttachRequest, NetworkRecord, PortBinding
 
@@ -193,15 +194,9 @@ def default_network(options: Mapping[str, Any]) -> NetworkRecord:
         if options.get(key):
             pool = ipaddress.ip_network(options[key])
             pools.append({"Subnet": str(pool), "Gateway": str(pool[1])})
-    return NetworkRecord(
-        id="",
-        name="bridge",
-        driver="bridge",
-        sandbox="private",
-        addressing="engine",
-        names="none",
+    return predefined.default(
+        "bridge",
         ipv6=any(":" in p["Subnet"] for p in pools),
         ipam={"Driver": "default", "Options": {}, "Config": pools},
         options={"com.docker.network.bridge.default_bridge": "true"},
-        builtin=True,
     )

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from moby_components.common import predefined
-from moby_components.common.bridging import Bridges, Defaults
+from moby_components.common.bridging import BridgedNetwork, Bridges, Defaults
 from moby_components.common.forward import Forwarder
 from moby_components.network.pasta import uplink
 from moby_components.network.pasta.publishing import Publishing, owner_of
 from moby_components.network.pasta.world import PinnedWorld
 from moby_py.component import Context, Service
-from moby_py.kinds import Network
 from moby_py.model import Attachment, AttachRequest, Endpoint, NetworkRecord
 from moby_py.needs import Feature, Need
 
@@ -24,7 +23,7 @@ PATIENCE = 2.0
 """Seconds after the start that containers wait for an uplink; a host that is offline has none."""
 
 
-class PastaNetwork(Network):
+class PastaNetwork(BridgedNetwork):
     """Ordinary networks for a platform of an ordinary user; "host" and "none" for those who ask."""
 
     name: ClassVar[str] = "pasta"
@@ -71,15 +70,7 @@ class PastaNetwork(Network):
         return (self._forwarder.service(), link)
 
     def predefined(self) -> Sequence[NetworkRecord]:
-        default = NetworkRecord(
-            id="",
-            name="bridge",
-            driver="bridge",
-            sandbox="private",
-            addressing="engine",
-            names="none",
-            builtin=True,
-        )
+        default = predefined.default("bridge")
         return (default, *predefined.records("host", "none"))
 
     async def open(self) -> None:
@@ -111,20 +102,6 @@ class PastaNetwork(Network):
         await self._bridges.close()
         if not self._attached:
             self._pinned.unpin()
-
-    async def plan(self, draft: NetworkRecord) -> NetworkRecord:
-        record = self._bridges.plan(draft)
-        await self._bridges.check(record)
-        return record
-
-    async def create(self, network: NetworkRecord) -> NetworkRecord:
-        if network.sandbox == "private":
-            await self._bridges.create(network)
-        return network
-
-    async def remove(self, network: NetworkRecord) -> None:
-        if network.sandbox == "private":
-            await self._bridges.remove(network)
 
     async def attach(self, request: AttachRequest) -> Attachment:
         if request.network.sandbox != "private":
